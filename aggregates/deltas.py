@@ -1,0 +1,103 @@
+"""The contract between the rollup worker and every read model: what one record of the topic `rollups` says.
+
+A delta is a pure function of the log. It covers the source records `[first_offset, next_offset)` of one partition
+of `events` and carries one row per (source offset, series, second):
+
+    offset      int64        source offset
+    series      dictionary<int32, struct>   as in `ingest.events`
+    second      timestamp[s, UTC]           event time, truncated
+    count       int64        events counted, duplicates not among them
+    sum min max double       null where nothing numeric was counted
+    last        double       value of the newest counted event by (event time, place in the log)
+    last_time   timestamp[ms, UTC]          its event time
+    duplicates  int64        events not counted because their id was seen before
+
+The header (JSON in the Arrow schema's metadata) names the source, so that a reader can apply each source record
+exactly once, whatever is sent again, and notice a gap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import pyarrow as pa
+
+from ingest.events import SERIES_TYPE
+
+VERSION = 1
+_METADATA_KEY = b"tallyboard"
+
+ROWS = pa.schema(
+    [
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("series", pa.dictionary(pa.int32(), SERIES_TYPE), nullable=False),
+        pa.field("second", pa.timestamp("s", tz="UTC"), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("sum", pa.float64()),
+        pa.field("min", pa.float64()),
+        pa.field("max", pa.float64()),
+        pa.field("last", pa.float64()),
+        pa.field("last_time", pa.timestamp("ms", tz="UTC")),
+        pa.field("duplicates", pa.int64(), nullable=False),
+    ]
+)
+
+
+class SourceRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One source record: its offset, append time (epoch ms), events, and why it could not be read, if so."""
+
+    offset: int
+    timestamp_ms: int
+    events: int
+    undecodable: str | None = None
+
+
+class Header(msgspec.Struct, frozen=True):
+    """Where a delta comes from."""
+
+    topic_id: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    crc: int
+    """CRC-32C of the last source record's value."""
+    state_from: int
+    """Oldest source offset that has to be read again to continue behind this delta."""
+    records: list[SourceRecord]
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Header and rows (`ROWS`) of one record of `rollups`."""
+
+    header: Header
+    rows: pa.RecordBatch
+
+
+class DeltaError(ValueError):
+    """A record of `rollups` that is no delta of a known version."""
+
+
+def encode(delta: Delta) -> bytes:
+    """The Kafka record value of a delta."""
+    schema = ROWS.with_metadata({_METADATA_KEY: msgspec.json.encode(delta.header)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(delta.rows.replace_schema_metadata(schema.metadata))
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def decode(value: bytes | None) -> Delta:
+    """The delta in a record value; raises `DeltaError`."""
+    try:
+        with pa.ipc.open_stream(value or b"") as reader:
+            header = msgspec.json.decode((reader.schema.metadata or {})[_METADATA_KEY], type=Header)
+            if header.version != VERSION:
+                raise DeltaError(f"delta version {header.version} is not known, this is version {VERSION}")
+            if not reader.schema.remove_metadata().equals(ROWS):
+                raise DeltaError("the columns are not those of a delta")
+            return Delta(header, reader.read_next_batch())
+    except (pa.ArrowException, OSError, KeyError, StopIteration, msgspec.MsgspecError) as error:
+        raise DeltaError(f"not a delta: {type(error).__name__}: {error}") from error

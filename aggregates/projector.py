@@ -1,0 +1,208 @@
+"""The projector: deltas of `rollups` into the read model, inside the process that serves it.
+
+All database writes happen on one thread, one transaction per batch of deltas. A gap between deltas ends applying but
+not serving: the answers grow stale and say so, the replica is not ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from aggregates import deltas
+from aggregates.levels import sealable, watermark
+from aggregates.positions import Broken, Position, PositionError, check
+from aggregates.readmodel import ReadModel
+from aggregates.settings import ReadModelSettings
+from aggregates.store import Input, MissingDeltas, Store
+from aggregates.stream import StreamOptions, TopicStream, running
+from aggregates.telemetry import ProjectionTelemetry
+from ingest.log import Log, LogError, LogRecord, checksum
+from ingest.registry import Registry
+
+_WATCH_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Projector:
+    """Reads every partition of `rollups` (a `stream.Reader`) and applies it to the store."""
+
+    def __init__(
+        self, settings: ReadModelSettings, log: Log, store: Store, model: ReadModel, telemetry: ProjectionTelemetry
+    ) -> None:
+        self._settings = settings
+        self._topics = settings.topics
+        self._log = log
+        self._log_turn = asyncio.Lock()  # `Log` serves one thread at a time
+        self._store = store
+        self._model = model
+        self._telemetry = telemetry
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._rollups_id = ""
+        self._assigned: frozenset[int] = frozenset()
+        self.gap: str | None = None
+        self.kafka_error: str | None = None
+        self.lag: dict[int, int] = {}
+
+    async def _ask(self, question: Any, *arguments: Any) -> Any:
+        async with self._log_turn:
+            return await asyncio.to_thread(question, *arguments)
+
+    async def _write(self, change: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, change, *arguments)
+
+    async def positions(self, partitions: frozenset[int]) -> Mapping[int, int]:
+        self._rollups_id = await self._ask(self._log.topic_id, self._topics.rollups)
+        begins = await self._ask(self._log.begin_offsets, self._topics.rollups)
+        found = {p: await self._position(p, begins[p]) for p in partitions}
+        self._assigned = partitions
+        _log.info("reading %s from %s", self._topics.rollups, found)
+        return found
+
+    async def _position(self, partition: int, begin: int) -> int:
+        position = self._store.inputs.get(partition)
+        if position is None:
+            return begin
+        found = await self._ask(check, self._log, self._topics.rollups, position)
+        if isinstance(found, Broken):
+            raise PositionError(found.detail)
+        if found is None:
+            _log.warning("%s was created anew: partition %d starts at its beginning", self._topics.rollups, partition)
+            return begin
+        return position.next_offset
+
+    async def handle(self, records: Mapping[int, list[LogRecord]]) -> None:
+        if self.gap is not None:
+            return
+        try:
+            inputs = [self._input(p, record) for p, found in records.items() for record in found]
+            start = time.perf_counter()
+            events = await self._write(self._store.apply, inputs)
+        except (MissingDeltas, deltas.DeltaError) as error:
+            self.gap = f"counting stopped: {error}"
+            _log.error("%s", self.gap)
+            return
+        self._telemetry.seconds.observe(time.perf_counter() - start)
+        self._telemetry.events.inc(events)
+        self._telemetry.series.set(len(self._store.catalogue.total_of))
+        await self._model.applied()
+
+    def _input(self, partition: int, record: LogRecord) -> Input:
+        delta = deltas.decode(record.value)
+        return Input(delta, Position(self._rollups_id, partition, record.offset + 1, checksum(record.value)))
+
+    async def watch(self, stream: TopicStream) -> None:
+        """Once a second: how far behind, what can be sealed and deleted, and whether the topics are still the same."""
+        while True:
+            try:
+                await self._look(stream)
+                self.kafka_error = None
+            except LogError as error:
+                self.kafka_error = str(error)
+            except Exception as error:
+                stream.fail(error)
+            await asyncio.sleep(_WATCH_S)
+
+    async def _look(self, stream: TopicStream) -> None:
+        asked_ms = time.time_ns() // 1_000_000
+        events_id = await self._ask(self._log.topic_id, self._topics.events)
+        ends = await self._ask(self._log.end_offsets, self._topics.events)
+        if self._rollups_id and await self._ask(self._log.topic_id, self._topics.rollups) != self._rollups_id:
+            stream.fail(PositionError(f"{self._topics.rollups} was created anew"))
+        sources = {p: s for (topic, p), s in self._store.sources.items() if topic == events_id}
+        self.lag = {p: max(0, end - (sources[p].next_offset if p in sources else 0)) for p, end in ends.items()}
+        for partition, records in self.lag.items():
+            self._telemetry.lag.labels(str(partition)).set(records)
+        reached = {p: (s.next_offset, s.record_ms) for p, s in sources.items()}
+        mark = watermark(range(self._topics.partitions), reached, ends, asked_ms)
+        self._model.observe(events_id, mark)
+        if mark is not None:
+            self._telemetry.watermark.set(mark / 1000)
+            if await self._write(self._maintain, mark):
+                await self._model.applied()
+
+    def _maintain(self, mark_ms: int) -> bool:
+        settings = self._settings
+        sealed = self._store.seal(sealable(mark_ms, settings.grace_s))
+        if sealed:
+            self._store.retain(
+                mark_ms // 1000,
+                round(settings.retention_1s_hours * 3600),
+                round(settings.retention_1m_days * 86_400),
+            )
+        return sealed
+
+    def not_ready(self) -> list[str]:
+        """Why this replica is not ready; empty when it is."""
+        reasons = [self.gap] if self.gap else []
+        missing = self._topics.partitions - len(self._assigned)
+        if missing:
+            reasons.append(f"{missing} of {self._topics.partitions} partitions are not assigned")
+        if self.kafka_error:
+            reasons.append(self.kafka_error)
+        return reasons
+
+    def close(self) -> None:
+        """Wait for the last transaction."""
+        self._writer.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A running projector."""
+
+    projector: Projector
+    read_model: ReadModel
+    failed: asyncio.Future[BaseException]
+    """Gets the error that ended the projector: the process has to end then."""
+
+    def not_ready(self) -> list[str]:
+        return self.projector.not_ready()
+
+    def health(self) -> dict[str, object]:
+        """What `/health/ready` says beside its verdict."""
+        freshness = self.read_model.freshness(time.time_ns() // 1_000_000)
+        return {
+            "lag": self.projector.lag,
+            "watermark": freshness.watermark_ms,
+            "lag_ms": freshness.lag_ms,
+            "position": freshness.position,
+        }
+
+
+@asynccontextmanager
+async def open_projection(
+    settings: ReadModelSettings, registry: Registry, metrics: CollectorRegistry
+) -> AsyncIterator[Projection]:
+    """Open the read model's file and keep it up to date. Raises `StoreError`, `LogError` or `PositionError`."""
+    views = {name: metric.views for name, metric in registry.metrics.items() if metric.views is not None}
+    store = await asyncio.to_thread(Store, settings.file, views)
+    try:
+        with await asyncio.to_thread(Log, settings.kafka) as log:
+            await asyncio.to_thread(log.ensure_topics, settings.topics)
+            model = ReadModel(store, registry)
+            projector = Projector(settings, log, store, model, ProjectionTelemetry(metrics))
+            options = StreamOptions(
+                group=store.meta("consumer_group"),
+                member=f"dashboard-{socket.gethostname()}",
+                topic=settings.topics.rollups,
+                partitions=settings.topics.partitions,
+                folder=settings.data / "faust",
+            )
+            stream = TopicStream(options, settings.kafka, projector)
+            async with running(stream) as failed:
+                watcher = asyncio.create_task(projector.watch(stream))
+                yield Projection(projector, model, failed)
+                watcher.cancel()
+            projector.close()
+    finally:
+        store.close()

@@ -1,0 +1,42 @@
+"""Settings of the rollup worker and of the read model, with their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ingest.log import KafkaConnection, Topics
+
+
+@dataclass(frozen=True, slots=True)
+class RollupSettings:
+    """Settings of one rollup worker."""
+
+    kafka: KafkaConnection = field(default_factory=KafkaConnection)
+    topics: Topics = field(default_factory=Topics)
+    host: str = "127.0.0.1"
+    port: int = 8060
+    data: Path = Path(".tallyboard")
+    """Folder for the worker's stable member name; it holds no state."""
+    dedupe_events: int = 5_000_000
+    """An id is remembered for this many events of its partition, …"""
+    dedupe_hours: float = 24.0
+    """… and for this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModelSettings:
+    """Settings of one read model: where its file is, and how long it keeps what."""
+
+    kafka: KafkaConnection = field(default_factory=KafkaConnection)
+    topics: Topics = field(default_factory=Topics)
+    data: Path = Path(".tallyboard")
+    """Folder of `dashboard.duckdb`."""
+    grace_s: int = 10
+    """How long a bucket stays open behind the watermark."""
+    retention_1s_hours: float = 2.0
+    retention_1m_days: float = 15.0
+
+    @property
+    def file(self) -> Path:
+        return self.data / "dashboard.duckdb"

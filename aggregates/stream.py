@@ -1,0 +1,211 @@
+"""Faust as this project uses it: raw batches of records from one topic, positions of our own, a crash that is seen.
+
+The reader says where to start (never the broker's commits: those are hints for lag tools), takes records by
+partition, and nothing is taken again until it is done. An error of the reader ends the stream for good: records are
+never skipped, the process ends and starts again from its positions.
+
+The overridden methods are Faust's, version 0.15; `docs/adr/0002-deterministic-deltas.md` says why each is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import faust
+from faust.contrib.asgi import bind_to_running_loop, faust_app_running
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
+
+from ingest.log import MAX_MESSAGE_BYTES, KafkaConnection, LogRecord
+
+_FETCH_WAIT_MS = 50
+_TAKE_RECORDS = 256
+_TAKE_WITHIN_S = 0.01
+_LONGEST_REST_S = 0.1
+_log = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """What a role does with a topic."""
+
+    async def positions(self, partitions: frozenset[int]) -> Mapping[int, int]:
+        """First offset wanted of each assigned partition; called on every assignment."""
+
+    async def handle(self, records: Mapping[int, list[LogRecord]]) -> None:
+        """Take in records, in order within a partition. Raising ends the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """Who reads what: `group` is the consumer group, `member` a name that is unique among its processes and stays
+    the same over restarts, so that a restarted process gets its partitions back at once."""
+
+    group: str
+    member: str
+    topic: str
+    partitions: int
+    folder: Path
+
+
+class _Thread(AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust waits 1.5 s for idle partitions, and a busy one waits with them.
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        return consumer
+
+
+class _Consumer(Consumer):
+    def _new_consumer_thread(self) -> Any:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Called whenever Faust decides where to read on: our positions replace the broker's."""
+        base = await super().seek_to_committed()
+        app: TopicStream = self.app
+        own = await app.start_positions({tp for tp in self.assignment() if tp.topic == app.options.topic})
+        if own:
+            await self.seek_wait(own)
+        return {**base, **own}
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        if self.flow_active and self._buffered_partitions and not self._get_active_partitions():
+            await asyncio.sleep(0.005)
+            return {}, self._get_active_partitions()
+        return await super()._wait_next_records(timeout)
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+        return await super()._getmany(active_partitions, 0.02 if self._buffered_partitions else timeout)
+
+
+class _Transport(Transport):
+    Consumer = _Consumer
+
+
+class TopicStream(faust.App):
+    """A Faust app that hands the records of one topic to a reader."""
+
+    def __init__(self, options: StreamOptions, connection: KafkaConnection, reader: Reader) -> None:
+        super().__init__(
+            options.group,
+            broker=[f"kafka://{server}" for server in connection.bootstrap.split(",")],
+            broker_credentials=_credentials(connection),
+            key_serializer="raw",
+            value_serializer="raw",
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            table_standby_replicas=0,
+            store="memory://",
+            datadir=str(options.folder),
+            processing_guarantee="at_least_once",
+            broker_session_timeout=10.0,
+            broker_heartbeat_interval=1.0,
+            consumer_group_instance_id=options.member,
+            broker_commit_interval=1.0,
+            stream_buffer_maxsize=256,
+            consumer_max_fetch_size=MAX_MESSAGE_BYTES,
+            producer_max_request_size=MAX_MESSAGE_BYTES,
+            producer_request_timeout=10.0,
+            topic_partitions=options.partitions,
+        )
+        self.options = options
+        self.failure: asyncio.Future[BaseException] | None = None
+        self._reader = reader
+        self._turn: asyncio.Lock | None = None
+        source = self.topic(options.topic, partitions=options.partitions)
+        self.agent(source, name="reader")(self._consume)
+
+    def _new_transport(self) -> Any:
+        return _Transport(self.conf.broker_consumer, self)
+
+    def _lock(self) -> asyncio.Lock:
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        return self._turn
+
+    async def start_positions(self, assigned: set[TP]) -> dict[TP, int]:
+        """The reader's positions; an error ends the stream."""
+        async with self._lock():
+            try:
+                found = await self._reader.positions(frozenset(tp.partition for tp in assigned))
+            except Exception as error:
+                self.fail(error)
+                raise
+        return {TP(self.options.topic, partition): offset for partition, offset in found.items()}
+
+    async def _consume(self, stream: Any) -> None:
+        async for events in stream.noack_take(_TAKE_RECORDS, within=_TAKE_WITHIN_S):
+            started = time.perf_counter()
+            batch: MutableMapping[int, list[LogRecord]] = {}
+            for event in events:
+                message = event.message
+                record = LogRecord(message.offset, round(message.timestamp * 1000), event.value)
+                batch.setdefault(message.partition, []).append(record)
+            try:
+                async with self._lock():
+                    await self._reader.handle(batch)
+            except Exception as error:
+                self.fail(error)
+                await asyncio.Event().wait()  # never on to the next batch; the process is about to end
+            for event in events:
+                event.ack()
+            # A batch costs much the same whatever its size. Resting as long as the last one took halves the number of
+            # batches under load, and costs an idle system a few milliseconds.
+            await asyncio.sleep(min(time.perf_counter() - started, _LONGEST_REST_S))
+
+    def fail(self, error: BaseException) -> None:
+        """Remember the first error; whoever runs the stream ends the process."""
+        if self.failure is not None and not self.failure.done():
+            _log.error("%s", error, exc_info=error)
+            self.failure.set_result(error)
+
+
+def _credentials(connection: KafkaConnection) -> Any:
+    if connection.security_protocol == "PLAINTEXT":
+        return None
+    context = None
+    if connection.security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=connection.ssl_cafile)
+    if not connection.sasl_mechanism:
+        return faust.SSLCredentials(context=context)
+    return faust.SASLCredentials(
+        username=connection.sasl_username,
+        password=connection.sasl_password,
+        mechanism=connection.sasl_mechanism,
+        ssl_context=context,
+    )
+
+
+@asynccontextmanager
+async def running(stream: TopicStream) -> AsyncIterator[asyncio.Future[BaseException]]:
+    """Run the stream; the future gets the error that ended it, if any."""
+    loop = asyncio.get_running_loop()
+    stream.failure = loop.create_future()
+    # Faust makes its own folder, but not the ones above it.
+    await asyncio.to_thread(stream.options.folder.mkdir, parents=True, exist_ok=True)
+    bind_to_running_loop(stream)
+    watcher = asyncio.create_task(_watch(stream, stream.failure))
+    try:
+        async with faust_app_running(stream, stop_timeout=4.0):
+            yield stream.failure
+    except TimeoutError:
+        _log.warning("the stream did not stop in time")
+    finally:
+        watcher.cancel()
+
+
+async def _watch(stream: TopicStream, failure: asyncio.Future[BaseException]) -> None:
+    """Faust's own crash does not reach the web server it is embedded in: look for it."""
+    while not failure.done():
+        await asyncio.sleep(0.5)
+        if stream.crashed or stream.should_stop:
+            stream.fail(stream.crash_reason or RuntimeError("the stream stopped"))

@@ -1,0 +1,91 @@
+"""The whole system for a measurement: an embedded Kafka and one process per role, each on a free port."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import platformdirs
+import psutil
+
+from tallyboard.kafka import BrokerPlan, EmbeddedKafka, free_port
+from tallyboard.kafka_cache import ensure_jars
+
+_START_S = 60.0
+
+
+@dataclass(slots=True)
+class Stack:
+    """Addresses and processes of the running roles."""
+
+    ports: dict[str, int]
+    pids: dict[str, int]
+
+    def url(self, role: str) -> str:
+        return f"http://127.0.0.1:{self.ports[role]}"
+
+    def usage(self) -> dict[str, tuple[float, float]]:
+        """Role → CPU seconds since its start, and resident MB."""
+        found = {}
+        for role, pid in self.pids.items():
+            process = psutil.Process(pid)
+            times = process.cpu_times()
+            found[role] = times.user + times.system, process.memory_info().rss / 1e6
+        return found
+
+
+@contextmanager
+def running_stack(**settings: str) -> Iterator[Stack]:
+    """Start everything in a folder of its own; `settings` are further TALLYBOARD_ variables."""
+    cache = Path(os.environ.get("TALLYBOARD_CACHE") or platformdirs.user_cache_dir("tallyboard"))
+    jars = ensure_jars(cache, lambda done, total, name: None, print)
+    with tempfile.TemporaryDirectory(prefix="tallyboard-bench-") as folder:
+        kafka = EmbeddedKafka(BrokerPlan(Path(folder) / "kafka", free_port(), jars))
+        kafka.start()
+        children: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            ports = {role: free_port() for role in ("ingest", "rollup", "dashboard")}
+            for role, port in ports.items():
+                children[role] = _role(role, port, kafka.bootstrap, Path(folder), settings)
+            for role, port in ports.items():
+                _wait(role, port, children[role])
+            yield Stack(ports, {"kafka": kafka.pid or 0, **{role: child.pid for role, child in children.items()}})
+        finally:
+            for child in children.values():
+                child.terminate()
+            for child in children.values():
+                try:
+                    child.wait(10)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+            kafka.stop()
+
+
+def _role(role: str, port: int, kafka: str, folder: Path, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tallyboard", role, "--kafka", kafka, "--port", str(port)]
+    if role != "ingest":
+        command += ["--data", str(folder / "data")]
+    with (folder / f"{role}.log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **settings})
+
+
+def _wait(role: str, port: int, child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise RuntimeError(f"{role} ended with status {child.returncode}")
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise RuntimeError(f"{role} was not ready within {_START_S:.0f} s")

@@ -1,0 +1,141 @@
+"""The dashboard role: pages, push, query API and the projector in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from dash import Dash
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aggregates.projector import open_projection
+from dashboard import api
+from dashboard.edge import Compressor, Guard, content_policy
+from dashboard.feed import Clock, Feed
+from dashboard.live import LONGEST_MESSAGE, live_router
+from dashboard.pages import shell
+from dashboard.reading import Reading
+from dashboard.settings import DashboardSettings
+from dashboard.telemetry import AlwaysReady, Health, health_router
+from ingest.registry import Registry
+from ingest.service import HttpServer, configure_logging, on_termination, run_role
+
+ASSETS = Path(__file__).parent / "assets"
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+log = logging.getLogger("tallyboard.dashboard")
+
+
+def epoch_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+def create_app(
+    model: Reading,
+    settings: DashboardSettings,
+    *,
+    clock: Clock = epoch_ms,
+    health: Health | None = None,
+    metrics: CollectorRegistry | None = None,
+    routers: tuple[APIRouter, ...] = (),
+) -> FastAPI:
+    """The whole web application over a read model. `routers` are further routes, such as the query API."""
+    health = health or AlwaysReady()
+    feed = Feed(model, settings, clock, health.not_ready)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(feed.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    app = FastAPI(title="Tallyboard", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    own = (live_router(feed, settings.send_timeout_s), health_router(feed, health, metrics or CollectorRegistry()))
+    for router in (*routers, *own):
+        app.include_router(router)
+    dash = dash_app(app, settings)
+    app.add_api_route("/{path:path}", not_found, methods=METHODS, include_in_schema=False)
+    app.add_middleware(PageRoutes)
+    app.add_middleware(Compressor)
+    app.add_middleware(Guard, hosts=(settings.host, *settings.hosts), policy=lambda: content_policy(dash.csp_hashes()))
+    return app
+
+
+def dash_app(app: FastAPI, settings: DashboardSettings) -> Dash:
+    """Dash on top of the application, with everything served from here."""
+    dash = Dash(
+        __name__,
+        server=app,
+        assets_folder=str(ASSETS),
+        assets_ignore=r"theme\.js",
+        title="Tallyboard",
+        update_title="",
+        compress=False,
+        serve_locally=True,
+        use_pages=False,
+        add_log_handler=False,
+        suppress_callback_exceptions=True,
+        index_string=shell.index_string(ASSETS),
+    )
+    dash.interpolate_index = shell.first_view(dash.interpolate_index)
+    dash.layout = shell.layout()
+    shell.add_callbacks(dash, settings)
+    return dash
+
+
+async def not_found(path: str) -> Response:
+    """The answer for whatever nothing is registered for."""
+    if path.startswith("api/"):
+        body = {"code": "not_found", "field": None, "message": f"There is nothing at /{path[:200]}."}
+        return JSONResponse(body, 404)
+    return PlainTextResponse("There is no such page. The overview is at /\n", 404)
+
+
+class PageRoutes:
+    """Serves the one page of the application under the address of each of its pages."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in shell.PAGES and scope["method"] in ("GET", "HEAD"):
+            # Dash prepares itself on requests for its root only
+            scope = {**scope, "path": "/", "raw_path": b"/"}
+        await self._app(scope, receive, send)
+
+
+def serve(settings: DashboardSettings, registry: Registry) -> None:
+    """Run the role until SIGTERM or SIGINT. Exits with status 1 when the read model or the log forbids going on."""
+    configure_logging()
+    run_role(_serve(settings, registry))
+
+
+async def _serve(settings: DashboardSettings, registry: Registry) -> None:
+    metrics = CollectorRegistry()
+    async with open_projection(settings.read_model, registry, metrics) as projection:
+        app = create_app(
+            projection.read_model,
+            settings,
+            health=projection,
+            metrics=metrics,
+            routers=(api.router(projection.read_model, epoch_ms),),
+        )
+        server = HttpServer(app, settings.host, settings.port, ws_max_size=LONGEST_MESSAGE * 4)
+        on_termination(server.stop)
+        projection.failed.add_done_callback(lambda _: server.stop())
+        await server.serve()
+        if projection.failed.done():
+            log.error("the read model cannot go on: %s", projection.failed.result())
+            raise SystemExit(1)

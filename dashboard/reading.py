@@ -1,0 +1,27 @@
+"""What pages and push ask of a read model: the part of `aggregates.readmodel.ReadModel` they use."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aggregates.queries import Freshness, Metric, Query, Result, Tile
+
+
+class Reading(Protocol):
+    """Thread-safe; calls block briefly."""
+
+    def query(self, query: Query) -> Result:
+        """Answers a query. Raises `UnknownMetric` or `TooManyRows`."""
+        ...
+
+    def catalogue(self) -> tuple[Metric, ...]:
+        """Every metric that has events, in a stable order."""
+        ...
+
+    def freshness(self, now_ms: int) -> Freshness:
+        """How current answers are at `now_ms`."""
+        ...
+
+    def tiles(self, now_ms: int) -> tuple[Tile, ...]:
+        """Every metric's rolling windows at `now_ms`."""
+        ...

@@ -1,0 +1,57 @@
+"""Overview tiles as the push carries them: every number already written in its unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aggregates.queries import Metric, Tile, Window
+from dashboard.figures import compact
+from dashboard.names import readable
+from dashboard.numbers import format_delta, format_exact, format_value, unit_of
+from dashboard.state import Explore, address
+
+WINDOWS = ("1m", "5m", "1h")
+ADDITIVE = frozenset({"count", "sum", "rate"})
+MEASURE_WORDS = {
+    "count": "events", "sum": "total", "avg": "average", "min": "lowest", "max": "highest", "last": "latest",
+    "rate": "per second",
+}  # fmt: skip
+SILENT_MS = 120_000
+
+
+def tiles(now_ms: int, of: Iterable[Tile]) -> list[dict[str, Any]]:
+    """All tiles, in the order given."""
+    return [tile(now_ms, one) for one in of]
+
+
+def tile(now_ms: int, one: Tile) -> dict[str, Any]:
+    """One tile: names, the three windows as text, the sparkline's values, the age of the newest event."""
+    metric = one.metric
+    unit = unit_of(metric.measure, metric.unit)
+    age = None if metric.last_event_ms is None else max(now_ms - metric.last_event_ms, 0)
+    return {
+        "metric": metric.name,
+        "name": readable(metric.name, 80),
+        "dimensions": list(metric.dimensions),
+        "about": readable(metric.description, 300) if metric.description else "",
+        "measure": MEASURE_WORDS.get(metric.measure, metric.measure),
+        "windows": {name: window(one.windows.get(name), unit, metric) for name in WINDOWS},
+        "spark": [compact(v) for v in one.spark],
+        "additive": metric.measure in ADDITIVE,
+        "silent_ms": age if age is not None and age > SILENT_MS else None,
+        "href": address(Explore(metric=metric.name)),
+    }
+
+
+def window(values: Window | None, unit: str | None, metric: Metric) -> dict[str, str]:
+    """The value of one window, its exact form and its change against the window before."""
+    now, before = (values.value, values.previous) if values else (None, None)
+    delta = format_delta(now, before, unit, metric.better)
+    return {
+        "text": format_value(now, unit),
+        "exact": format_exact(now, unit),
+        "delta": delta.text,
+        "tone": delta.tone,
+        "was": delta.was,
+    }

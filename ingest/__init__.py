@@ -1,0 +1,1 @@
+"""The write side: HTTP in, validated batches of events out to the log."""

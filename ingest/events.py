@@ -1,0 +1,317 @@
+"""The contract of the log: what an event is, and how a batch of events becomes one Kafka record.
+
+A record of the topic `events` is one Arrow IPC stream with one record batch, self-contained and versioned:
+
+    series  dictionary<int32, struct<key: uint64, metric, kind, unit, dimensions: utf8>>
+    time    timestamp[ms, UTC]    event time
+    value   float64               null where the event carries a text
+    text    utf8                  for kind `unique`; the column is left out when no event of the record has one
+    id      utf8                  client's id of the event, or null; left out when no event of the record has one
+
+`dimensions` is a JSON object with sorted names. `key` is the series' stable hash: everything downstream
+partitions, groups and removes duplicates by it. The Kafka header `events` carries the number of events, so that
+lag can be counted without opening a record.
+
+Not its job: deciding whether an event is acceptable (`ingest.accept`) or sending records (`ingest.publish`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+VERSION = 1
+EVENTS_HEADER = "events"
+"""Name of the Kafka record header that holds the event count as decimal ASCII."""
+MAX_RECORD_EVENTS = 16_384
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+"""Target size of a record value: a batch above it is split, down to single events."""
+
+SERIES_TYPE = pa.struct(
+    [
+        pa.field("key", pa.uint64(), nullable=False),
+        pa.field("metric", pa.utf8(), nullable=False),
+        pa.field("kind", pa.utf8(), nullable=False),
+        pa.field("unit", pa.utf8()),
+        pa.field("dimensions", pa.utf8(), nullable=False),
+    ]
+)
+_SERIES_FIELD = pa.field("series", pa.dictionary(pa.int32(), SERIES_TYPE), nullable=False)
+_TIME_FIELD = pa.field("time", pa.timestamp("ms", tz="UTC"), nullable=False)
+_VALUE_FIELD = pa.field("value", pa.float64())
+_TEXT_FIELD = pa.field("text", pa.utf8())
+_ID_FIELD = pa.field("id", pa.utf8())
+_METADATA = {b"tallyboard.format": b"events", b"tallyboard.version": str(VERSION).encode()}
+
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+UInt64Array = npt.NDArray[np.uint64]
+FloatArray = npt.NDArray[np.float64]
+
+
+class Kind(StrEnum):
+    """What the values of a metric mean, and so how they merge."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    DISTRIBUTION = "distribution"
+    UNIQUE = "unique"
+    CUMULATIVE = "cumulative"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One stream of values: metric, kind and dimensions (pairs sorted by name). The unit is not part of its identity."""
+
+    metric: str
+    kind: Kind
+    dimensions: tuple[tuple[str, str], ...] = ()
+    unit: str | None = None
+
+    @property
+    def key(self) -> int:
+        """Stable 64-bit identity: the first 8 bytes (little endian) of BLAKE2b over the canonical JSON form."""
+        canonical = json.dumps(
+            [self.metric, self.kind.value, self.dimensions], ensure_ascii=False, separators=(",", ":")
+        )
+        digest = hashlib.blake2b(canonical.encode("utf-8"), digest_size=8).digest()
+        return int.from_bytes(digest, "little")
+
+    @property
+    def dimensions_json(self) -> str:
+        """The dimensions as a compact JSON object, names sorted."""
+        return json.dumps(dict(self.dimensions), ensure_ascii=False, separators=(",", ":"))
+
+
+def partition_of(key: int, partitions: int) -> int:
+    """Partition of a series: its key modulo the partition count (the same rule on both topics)."""
+    return key % partitions
+
+
+class SeriesTable:
+    """Every series seen by one process, numbered from 0: an event batch refers to a series by its number.
+
+    Grows only; a process that meets too many series starts a new table. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[Series, int] = {}
+        self._pending: list[Series] = []
+        self._chunk: pa.StructArray = pa.array([], SERIES_TYPE)
+        self._tail: pa.StructArray = pa.array([], SERIES_TYPE)
+        self._keys: UInt64Array = np.empty(64, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def keys(self) -> UInt64Array:
+        """Key of every series, by number: uint64, shape (len(self),)."""
+        return self._keys[: len(self._numbers)]
+
+    def intern(self, series: Series) -> int:
+        """Number of the series, given on first sight."""
+        number = self._numbers.get(series)
+        if number is not None:
+            return number
+        number = len(self._numbers)
+        if number == len(self._keys):
+            self._keys = np.concatenate([self._keys, np.empty_like(self._keys)])
+        self._keys[number] = series.key
+        self._numbers[series] = number
+        self._pending.append(series)
+        return number
+
+    def take(self, numbers: Int32Array) -> pa.StructArray:
+        """Series of the given numbers (ascending) as Arrow structs of `SERIES_TYPE`."""
+        self._settle()
+        split = int(np.searchsorted(numbers, len(self._chunk)))
+        if split == len(numbers):
+            return self._chunk.take(pa.array(numbers))
+        tail = self._tail.take(pa.array(numbers[split:] - len(self._chunk)))
+        if split == 0:
+            return tail
+        return pa.concat_arrays([self._chunk.take(pa.array(numbers[:split])), tail])
+
+    def _settle(self) -> None:
+        """Bring series interned since the last call into Arrow form: a short tail, merged when it is half as long as
+        the rest, so that growth costs a constant amount per series."""
+        if not self._pending:
+            return
+        start = len(self._chunk) + len(self._tail)
+        self._tail = pa.concat_arrays([self._tail, _series_structs(self._pending, self._keys[start:])])
+        self._pending = []
+        if 2 * len(self._tail) > len(self._chunk):
+            self._chunk = pa.concat_arrays([self._chunk, self._tail])
+            self._tail = pa.array([], SERIES_TYPE)
+
+
+def _series_structs(series: list[Series], keys: UInt64Array) -> pa.StructArray:
+    columns = [
+        pa.array(keys[: len(series)]),
+        pa.array([s.metric for s in series], pa.utf8()),
+        pa.array([s.kind.value for s in series], pa.utf8()),
+        pa.array([s.unit for s in series], pa.utf8()),
+        pa.array([s.dimensions_json for s in series], pa.utf8()),
+    ]
+    return pa.StructArray.from_arrays(columns, fields=list(SERIES_TYPE))
+
+
+@dataclass(slots=True)
+class EventColumns:
+    """Events as columns of equal length n; `series` numbers point into `table`."""
+
+    table: SeriesTable
+    series: Int32Array
+    times: Int64Array
+    """Event times in epoch milliseconds."""
+    values: FloatArray
+    """NaN where the event carries a text."""
+    texts: list[str | None] | None = None
+    ids: list[str | None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record of the topic `events`, ready to be sent."""
+
+    partition: int
+    value: bytes
+    events: int
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [(EVENTS_HEADER, str(self.events).encode())]
+
+
+def encode(columns: EventColumns, partitions: int) -> list[Record]:
+    """Records of a batch, by partition ascending, each with the events of its partition in their given order."""
+    batch = _columns_batch(columns)
+    owner = (columns.table.keys[columns.series] % np.uint64(partitions)).astype(np.int16)
+    order = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[order], np.arange(partitions + 1))
+    records: list[Record] = []
+    for partition in range(partitions):
+        rows = order[bounds[partition] : bounds[partition + 1]]
+        for start in range(0, len(rows), MAX_RECORD_EVENTS):
+            records += _encode_rows(columns, batch, rows[start : start + MAX_RECORD_EVENTS], partition)
+    return records
+
+
+def _columns_batch(columns: EventColumns) -> pa.RecordBatch:
+    """Everything but the series, as Arrow: split by partition with one `take` each."""
+    fields = [_TIME_FIELD, _VALUE_FIELD]
+    arrays = [pa.array(columns.times).view(_TIME_FIELD.type), pa.array(columns.values, from_pandas=True)]
+    if columns.texts is not None and any(text is not None for text in columns.texts):
+        fields.append(_TEXT_FIELD)
+        arrays.append(pa.array(columns.texts, pa.utf8()))
+    if columns.ids is not None and any(id_ is not None for id_ in columns.ids):
+        fields.append(_ID_FIELD)
+        arrays.append(pa.array(columns.ids, pa.utf8()))
+    return pa.record_batch(arrays, schema=pa.schema(fields))
+
+
+def _encode_rows(columns: EventColumns, batch: pa.RecordBatch, rows: Int64Array, partition: int) -> list[Record]:
+    numbers, indices = _renumber(columns.series[rows], len(columns.table))
+    series = pa.DictionaryArray.from_arrays(pa.array(indices), columns.table.take(numbers))
+    part = batch.take(pa.array(rows))
+    # A column nobody uses in this partition is left out here too: a record's bytes depend on its own events alone.
+    kept = [f for i, f in enumerate(part.schema) if i < 2 or part.column(i).null_count < len(part)]
+    schema = pa.schema([_SERIES_FIELD, *kept], metadata=_METADATA)
+    full = pa.record_batch([series, *(part.column(f.name) for f in kept)], schema=schema)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(full)
+    value = sink.getvalue().to_pybytes()
+    if len(value) > MAX_RECORD_BYTES and len(rows) > 1:
+        half = len(rows) // 2
+        first = _encode_rows(columns, batch, rows[:half], partition)
+        return first + _encode_rows(columns, batch, rows[half:], partition)
+    return [Record(partition, value, len(rows))]
+
+
+def _renumber(series: Int32Array, size: int) -> tuple[Int32Array, Int32Array]:
+    """Distinct numbers (ascending) and each row's index among them. A look-up table beats sorting while the series
+    known are not many more than the rows."""
+    if size > 16 * len(series):
+        distinct, inverse = np.unique(series, return_inverse=True)
+        return distinct, inverse.astype(np.int32)
+    seen = np.zeros(size, np.bool_)
+    seen[series] = True
+    distinct = np.flatnonzero(seen).astype(np.int32)
+    lookup = np.empty(size, np.int32)
+    lookup[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct, lookup[series]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedEvents:
+    """The events of one record. `index` points into `keys` and `series`."""
+
+    series: pa.StructArray
+    keys: UInt64Array = field(repr=False)
+    index: Int32Array
+    times: Int64Array
+    """Epoch milliseconds."""
+    values: FloatArray
+    """NaN where the event carries a text."""
+    texts: pa.StringArray | None
+    ids: pa.StringArray | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A record that is no batch of events; the partition goes on behind it."""
+
+    reason: str
+
+
+def decode(value: bytes | None) -> DecodedEvents | Undecodable:
+    """The events of a record value, every bound checked: what comes back can be indexed without care."""
+    if not value:
+        return Undecodable("empty record")
+    try:
+        with pa.ipc.open_stream(value) as reader:
+            metadata = reader.schema.metadata or {}
+            if metadata.get(b"tallyboard.format") != b"events":
+                return Undecodable("not a batch of events")
+            if metadata.get(b"tallyboard.version") != str(VERSION).encode():
+                return Undecodable(f"version {metadata.get(b'tallyboard.version')!r} is not known")
+            batch = reader.read_next_batch()
+        batch.validate(full=True)
+        return _decoded(batch)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, StopIteration) as error:
+        return Undecodable(f"not a readable Arrow stream: {type(error).__name__}: {error}"[:300])
+
+
+def _decoded(batch: pa.RecordBatch) -> DecodedEvents | Undecodable:
+    names = batch.schema.names
+    for expected in (_SERIES_FIELD, _TIME_FIELD, _VALUE_FIELD, _TEXT_FIELD, _ID_FIELD):
+        if expected.name in names and batch.schema.field(expected.name).type != expected.type:
+            return Undecodable(f"column {expected.name} has type {batch.schema.field(expected.name).type}")
+    series, times = batch.column("series"), batch.column("time")
+    dictionary = series.dictionary
+    required = [series.indices, times, *(dictionary.field(n) for n in ("key", "metric", "kind", "dimensions"))]
+    if any(column.null_count for column in required):
+        return Undecodable("a required column holds nulls")
+    return DecodedEvents(
+        series=dictionary,
+        keys=dictionary.field("key").to_numpy(),
+        index=series.indices.to_numpy(),
+        times=times.view(pa.int64()).to_numpy(),
+        values=batch.column("value").to_numpy(zero_copy_only=False),
+        texts=batch.column("text") if "text" in names else None,
+        ids=batch.column("id") if "id" in names else None,
+    )

@@ -1,0 +1,77 @@
+"""A log in memory: the twin of `ingest.log.Log` for tests of whoever reads positions, with the accidents of a real one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from ingest.log import LogError, LogRecord, Topics
+
+
+@dataclass(slots=True)
+class _Partition:
+    begin: int = 0
+    records: list[LogRecord] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.begin + len(self.records)
+
+
+@dataclass(slots=True)
+class _Topic:
+    partitions: list[_Partition]
+    topic_id: str = field(default_factory=lambda: uuid4().hex)
+
+
+class MemoryLog:
+    """Topics in memory. Reads answer as `Log` does; `append`, `trim`, `cut` and `recreate` are the test's."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, _Topic] = {}
+
+    def ensure_topics(self, topics: Topics) -> None:
+        for name in topics.specifications():
+            count = 1 if name == topics.journal else topics.partitions
+            self._topics.setdefault(name, _Topic([_Partition() for _ in range(count)]))
+
+    def append(self, name: str, partition: int, value: bytes | None, timestamp_ms: int = 0) -> int:
+        """Append a record; returns its offset."""
+        found = self._topic(name).partitions[partition]
+        found.records.append(LogRecord(found.end, timestamp_ms, value))
+        return found.end - 1
+
+    def trim(self, name: str, partition: int, begin: int) -> None:
+        """Retention: records below `begin` are gone."""
+        found = self._topic(name).partitions[partition]
+        found.records = [record for record in found.records if record.offset >= begin]
+        found.begin = begin
+
+    def cut(self, name: str, partition: int, end: int) -> None:
+        """A power cut: records at and behind `end` are gone, their offsets will be given out again."""
+        found = self._topic(name).partitions[partition]
+        found.records = [record for record in found.records if record.offset < end]
+
+    def recreate(self, name: str) -> None:
+        """Delete the topic and create it again, empty."""
+        self._topics[name] = _Topic([_Partition() for _ in self._topic(name).partitions])
+
+    def topic_id(self, name: str) -> str:
+        return self._topic(name).topic_id
+
+    def begin_offsets(self, name: str) -> dict[int, int]:
+        return {number: found.begin for number, found in enumerate(self._topic(name).partitions)}
+
+    def end_offsets(self, name: str) -> dict[int, int]:
+        return {number: found.end for number, found in enumerate(self._topic(name).partitions)}
+
+    def read(self, name: str, partition: int, offset: int) -> LogRecord | None:
+        found = self._topic(name).partitions[partition]
+        if not found.begin <= offset < found.end:
+            return None
+        return found.records[offset - found.begin]
+
+    def _topic(self, name: str) -> _Topic:
+        if name not in self._topics:
+            raise LogError(f"topic {name} does not exist")
+        return self._topics[name]

@@ -1,0 +1,124 @@
+"""A load generator: seeded random events at a chosen rate over several connections, with a count of what was taken."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+
+from tallyboard.demo.sender import retry_after, verdict
+from tallyboard.failure import Failure
+
+COUNTRIES = ("NL", "DE", "FR", "ES", "IT", "PL")
+_RETRY = frozenset({408, 429, 500, 502, 503, 504})
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to send: `count` events in all (None: until `seconds` are over), `rate` a second (0: as fast as taken)."""
+
+    rate: float = 1000.0
+    series: int = 600
+    batch: int = 500
+    connections: int = 4
+    ids: bool = True
+    seed: int = 1
+    seconds: float | None = 60.0
+    count: int | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened. `took_s` is from the first request to the last answer."""
+
+    accepted: int = 0
+    rejected: int = 0
+    retries: int = 0
+    requests: int = 0
+    took_s: float = 0.0
+    latencies_ms: list[float] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        ordered = sorted(self.latencies_ms) or [0.0]
+        p50, p99 = (ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in (0.5, 0.99))
+        speed = self.accepted / self.took_s if self.took_s else 0.0
+        return (
+            f"{self.accepted:,} events accepted, {self.rejected:,} rejected in {self.took_s:.1f} s ({speed:,.0f}/s); "
+            f"{self.requests:,} requests, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {self.retries:,} retries"
+        )
+
+
+def series_fragments(count: int) -> list[str]:
+    """The JSON of `count` different dimension sets: a product, sold in one of six countries."""
+    return [f'"dimensions":{{"country":"{COUNTRIES[n % 6]}","product":"p{n // 6}"}}' for n in range(count)]
+
+
+def body(load: Load, fragments: list[str], number: int, size: int, now_ms: int, run: str) -> bytes:
+    """Batch `number` as a JSON array: its values and series depend on the seed and the number alone."""
+    draw = random.Random(f"{load.seed}/{number}")
+    events = []
+    for index in range(size):
+        event_id = f',"id":"{run}-{number}-{index}"' if load.ids else ""
+        series = fragments[int(draw.random() * len(fragments))]
+        value = draw.lognormvariate(3.0, 1.0)
+        events.append(f'{{"metric":"load.value","value":{value:.3f},"timestamp":{now_ms},{series}{event_id}}}')
+    return f"[{','.join(events)}]".encode()
+
+
+def sizes(load: Load) -> Iterator[int]:
+    """How many events each batch has."""
+    if load.count is None:
+        yield from itertools.repeat(load.batch)
+    for start in range(0, load.count or 0, load.batch):
+        yield min(load.batch, (load.count or 0) - start)
+
+
+async def generate(url: str, load: Load, run: str) -> Tally:
+    """Send until the count or the time is reached. Raises `Failure` when ingest stays away or refuses the requests."""
+    tally = Tally()
+    fragments = series_fragments(load.series)
+    numbered = enumerate(sizes(load))
+    begin = time.monotonic()
+    limits = httpx.Limits(max_connections=load.connections)
+    async with httpx.AsyncClient(timeout=30.0, trust_env=False, limits=limits) as client:
+
+        async def connection() -> None:
+            for number, size in numbered:
+                due = begin + number * load.batch / load.rate if load.rate else begin
+                if load.seconds is not None and max(due, time.monotonic()) > begin + load.seconds:
+                    return
+                await asyncio.sleep(max(due - time.monotonic(), 0))
+                content = body(load, fragments, number, size, time.time_ns() // 1_000_000, run)
+                await _send(client, f"{url.rstrip('/')}/v1/events", content, tally)
+
+        async with asyncio.TaskGroup() as group:
+            for _connection in range(load.connections):
+                group.create_task(connection())
+    tally.took_s = time.monotonic() - begin
+    return tally
+
+
+async def _send(client: httpx.AsyncClient, url: str, content: bytes, tally: Tally) -> None:
+    """Send one batch, the same bytes again until it is taken."""
+    for attempt in range(_ATTEMPTS):
+        answer, begin = None, time.monotonic()
+        try:
+            answer = await client.post(url, content=content, headers={"Content-Type": "application/json"})
+        except httpx.TransportError:
+            pass
+        if answer is not None and answer.status_code not in _RETRY:
+            sent = verdict(answer)
+            tally.accepted += sent.accepted
+            tally.rejected += sent.rejected
+            tally.requests += 1
+            tally.latencies_ms.append((time.monotonic() - begin) * 1000)
+            return
+        tally.retries += 1
+        await asyncio.sleep(retry_after(answer, attempt))
+    raise Failure(f"{url} did not take a batch in {_ATTEMPTS} attempts.")

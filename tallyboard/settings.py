@@ -1,0 +1,252 @@
+"""Every setting of the command: one table. `TALLYBOARD_<FIELD>` = `--<field>` = a field here.
+
+Defaults stand in the packages' own settings and are only looked up here. The only place that reads the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from aggregates.settings import ReadModelSettings, RollupSettings
+from dashboard.settings import DashboardSettings
+from ingest.log import KafkaConnection, Topics
+from ingest.registry import Registry, RegistryError, load
+from ingest.settings import IngestSettings
+from tallyboard.failure import Failure
+
+PREFIX = "TALLYBOARD_"
+
+
+def _of(settings: type, name: str) -> Any:
+    """The default of a field of a package's settings class."""
+    (found,) = (field.default for field in dataclasses.fields(settings) if field.name == name)
+    return found
+
+
+_Port = Annotated[int, Field(ge=1, le=65535)]
+_Positive = Annotated[int, Field(ge=1)]
+_PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """The whole table, as the environment and the command line give it."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    # Where things are.
+    data: Path = Field(_of(ReadModelSettings, "data"), description="data folder")
+    workspace: Path = Field(Path(), description="folder with metrics.toml")
+    metrics: Annotated[tuple[Path, ...], NoDecode] = Field((), description="further registry files")
+    cache: Path | None = Field(None, description="where Apache Kafka's jars are kept")
+    # Who may connect.
+    host: str = Field(_of(DashboardSettings, "host"), description="address the roles listen on")
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field((), description="further names browsers may ask for")
+    insecure_bind: bool = Field(False, description="allow a host other than loopback, although nothing asks for a key")
+    ingest_port: _Port = Field(_of(IngestSettings, "port"), description="port of ingest")
+    rollup_port: _Port = Field(_of(RollupSettings, "port"), description="port of rollup (health and metrics)")
+    dashboard_port: _Port = Field(_of(DashboardSettings, "port"), description="port of the dashboard")
+    ingest_url: str | None = Field(None, description="address of ingest as the dashboard shows it")
+    # Kafka.
+    kafka: str | None = Field(None, description="HOST:PORT[,HOST:PORT…] of a running cluster; none: the embedded one")
+    kafka_port: _Port = Field(9092, description="port of the embedded Kafka")
+    kafka_heap_mb: int = Field(256, ge=128, description="heap of the embedded Kafka")
+    kafka_security_protocol: str = Field(
+        _of(KafkaConnection, "security_protocol"), pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$"
+    )
+    kafka_sasl_mechanism: str | None = Field(_of(KafkaConnection, "sasl_mechanism"))
+    kafka_sasl_username: str | None = Field(_of(KafkaConnection, "sasl_username"))
+    kafka_sasl_password: SecretStr | None = Field(_of(KafkaConnection, "sasl_password"))
+    kafka_ssl_cafile: Path | None = Field(_of(KafkaConnection, "ssl_cafile"))
+    topic_prefix: str = Field(_of(Topics, "prefix"), pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    partitions: Annotated[int, Field(ge=1, le=1000)] = _of(Topics, "partitions")
+    replication: Annotated[int, Field(ge=1, le=10)] = _of(Topics, "replication")
+    # Limits and windows.
+    max_body_bytes: _Positive = _of(IngestSettings, "max_body_bytes")
+    max_events: _Positive = _of(IngestSettings, "max_events")
+    flush_ms: Annotated[float, Field(ge=0)] = _of(IngestSettings, "flush_ms")
+    queue_events: _Positive = _of(IngestSettings, "queue_events")
+    past_days: _PositiveFloat = _of(IngestSettings, "past_days")
+    future_minutes: _PositiveFloat = _of(IngestSettings, "future_minutes")
+    dedupe_events: _Positive = _of(RollupSettings, "dedupe_events")
+    dedupe_hours: _PositiveFloat = _of(RollupSettings, "dedupe_hours")
+    retention_1s_hours: _PositiveFloat = _of(ReadModelSettings, "retention_1s_hours")
+    retention_1m_days: _PositiveFloat = _of(ReadModelSettings, "retention_1m_days")
+    grace_s: Annotated[int, Field(ge=0)] = _of(ReadModelSettings, "grace_s")
+    # The supervisor.
+    min_free_mb: int = Field(256, ge=0, description="free disk space below which nothing is started or goes on")
+    log_mb: _Positive = Field(10, description="size at which a role's log is rotated")
+    log_count: int = Field(3, ge=0, description="how many rotated logs are kept")
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("kafka")
+    @classmethod
+    def _has_ports(cls, value: str | None) -> str | None:
+        for address in (value or "").split(",") if value else ():
+            host, colon, port = address.strip().rpartition(":")
+            if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+                raise ValueError(f"“{address}” is not HOST:PORT")
+        return value
+
+    @model_validator(mode="after")
+    def _binds_safely(self) -> Self:
+        if not self.insecure_bind and not _is_loopback(self.host):
+            raise ValueError(
+                f"--host {self.host} would open Tallyboard to the network, and nothing asks for a key yet: stay on "
+                "127.0.0.1, or accept that anyone who reaches the port can read and write with --insecure-bind"
+            )
+        return self
+
+    @property
+    def cache_folder(self) -> Path:
+        return self.cache or Path(platformdirs.user_cache_dir("tallyboard"))
+
+    @property
+    def connection(self) -> KafkaConnection:
+        password = self.kafka_sasl_password
+        return KafkaConnection(
+            bootstrap=self.kafka or f"127.0.0.1:{self.kafka_port}",
+            security_protocol=self.kafka_security_protocol,
+            sasl_mechanism=self.kafka_sasl_mechanism,
+            sasl_username=self.kafka_sasl_username,
+            sasl_password=password.get_secret_value() if password else None,
+            ssl_cafile=str(self.kafka_ssl_cafile) if self.kafka_ssl_cafile else None,
+        )
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(prefix=self.topic_prefix, partitions=self.partitions, replication=self.replication)
+
+    def local_url(self, port: int) -> str:
+        """Address of a role on this machine."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "localhost") else self.host  # noqa: S104
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def ingest(self) -> IngestSettings:
+        return IngestSettings(
+            kafka=self.connection,
+            topics=self.topics,
+            host=self.host,
+            port=self.ingest_port,
+            hosts=(*_of(IngestSettings, "hosts"), *self.hosts),
+            max_body_bytes=self.max_body_bytes,
+            max_events=self.max_events,
+            flush_ms=self.flush_ms,
+            queue_events=self.queue_events,
+            past_days=self.past_days,
+            future_minutes=self.future_minutes,
+        )
+
+    def rollup(self) -> RollupSettings:
+        return RollupSettings(
+            kafka=self.connection,
+            topics=self.topics,
+            host=self.host,
+            port=self.rollup_port,
+            data=self.data,
+            dedupe_events=self.dedupe_events,
+            dedupe_hours=self.dedupe_hours,
+        )
+
+    def dashboard(self) -> DashboardSettings:
+        return DashboardSettings(
+            read_model=ReadModelSettings(
+                kafka=self.connection,
+                topics=self.topics,
+                data=self.data,
+                grace_s=self.grace_s,
+                retention_1s_hours=self.retention_1s_hours,
+                retention_1m_days=self.retention_1m_days,
+            ),
+            host=self.host,
+            port=self.dashboard_port,
+            hosts=self.hosts,
+            ingest_url=self.ingest_url or self.local_url(self.ingest_port),
+        )
+
+    def registry(self) -> Registry:
+        """The workspace's metrics.toml and the further files. Raises `Failure` when one is wrong or missing."""
+        for path in self.metrics:
+            if not path.is_file():
+                raise Failure(f"{PREFIX}METRICS: there is no file {path}.")
+        try:
+            return load(self.workspace / "metrics.toml", *self.metrics)
+        except RegistryError as error:
+            raise Failure(f"{error}.") from error
+
+    def as_environment(self) -> dict[str, str]:
+        """Variables that give another process these settings; secrets travel this way and never as arguments."""
+        return {PREFIX + name.upper(): _text(value) for name, value in self if value not in (None, ())}
+
+
+def read(given: Mapping[str, object] | None = None) -> Settings:
+    """The settings from the environment and the flags `given` on the command line (which win; None is not given).
+
+    Raises `Failure` naming the flag or variable that is wrong.
+    """
+    flags = {name: value for name, value in (given or {}).items() if value is not None}
+    _refuse_unknown(os.environ)
+    try:
+        return Settings(**flags)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise Failure(_first_mistake(error, flags)) from error
+
+
+def _first_mistake(error: ValidationError, flags: Mapping[str, object]) -> str:
+    first = error.errors(include_url=False)[0]
+    said = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if not first["loc"]:
+        return f"{said}."
+    name = str(first["loc"][0])
+    source = f"--{name.replace('_', '-')}" if name in flags else PREFIX + name.upper()
+    shown = "" if "password" in name else f" (got “{first['input']}”)"
+    return f"{source}: {said[:1].lower()}{said[1:]}{shown}."
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """A misspelt variable is a setting that silently does not hold: name it instead."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}" if close else ""
+            raise Failure(f"{name} is not a setting{hint}.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _text(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case bool():
+            return "true" if value else "false"
+        case tuple() if value and isinstance(value[0], Path):
+            return os.pathsep.join(map(str, value))
+        case tuple():
+            return ",".join(map(str, value))
+        case _:
+            return str(value)
