@@ -30,7 +30,7 @@ _WORD_MASKS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
 
 @dataclass(frozen=True, slots=True)
 class DuplicateWindow:
-    """How far back an id is remembered: at least one full record, so that a repetition inside a record always counts."""
+    """How far back an id is remembered: at least one full record, so that a repetition inside one always counts."""
 
     events: int = 5_000_000
     age_ms: int = 24 * 3600 * 1000

@@ -7,8 +7,10 @@ then place in the log). Merging is associative and order-free, but for the last 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ingest.events import FloatArray, Int64Array
@@ -35,10 +37,10 @@ class Partials:
     def __len__(self) -> int:
         return len(self.id)
 
-    def take(self, rows: Int64Array, ids: Int64Array) -> Partials:
+    def take(self, rows: Int64Array, ids: npt.NDArray[np.integer[Any]]) -> Partials:
         """The given rows, under other ids."""
         return Partials(
-            ids,
+            ids.astype(np.int64),
             self.time[rows],
             self.count[rows],
             self.duplicates[rows],

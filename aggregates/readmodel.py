@@ -139,9 +139,7 @@ class ReadModel:
         said = self._registry.metrics.get(name) or MetricDefinition(name)
         measure = said.measure or _HEADLINE[entry.kind]
         unit = entry.unit or said.unit
-        return Metric(
-            name, entry.kind, unit, tuple(sorted(entry.dimensions)), said.description, said.better, measure
-        )
+        return Metric(name, entry.kind, unit, tuple(sorted(entry.dimensions)), said.description, said.better, measure)
 
     def catalogue(self) -> tuple[Metric, ...]:
         """Every metric that was ever counted: in the registry's order, the others behind by name."""
@@ -189,7 +187,9 @@ def _rows(
 ) -> list[tuple[object, ...]]:
     """Merged partials as rows of the answer, empty buckets filled in, ordered by time and labels."""
     width = len(query.by)
-    found = {(row[0], row[1 : 1 + width]): dict(zip(names[1 + width :], row[1 + width :], strict=True)) for row in cells}
+    found = {
+        (row[0], row[1 : 1 + width]): dict(zip(names[1 + width :], row[1 + width :], strict=True)) for row in cells
+    }
     groups = sorted({labels for _, labels in found}, key=lambda labels: [(label is None, label) for label in labels])
     if not query.by:
         groups = [()]

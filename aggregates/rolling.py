@@ -48,7 +48,8 @@ def _read(cursor: duckdb.DuckDBPyConnection, kept: Kept, now_s: int) -> dict[str
             pieces.setdefault(piece.level, []).append((name, piece.start, piece.end))
     if not pieces:
         return {}
-    parts, parameters = [], []
+    parts: list[str] = []
+    parameters: list[object] = []
     for level, ranges in pieces.items():
         marks = ", ".join(["(?, ?, ?)"] * len(ranges))
         parts.append(

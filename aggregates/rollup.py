@@ -89,9 +89,7 @@ class PartitionRollup:
             return np.zeros(0, np.bool_)
         return self._seen.mark(record.offset, record.timestamp_ms, events.keys[events.index], events.ids)
 
-    def _delta(
-        self, batches: list[tuple[LogRecord, DecodedEvents | Undecodable]], flags: list[BoolArray]
-    ) -> Delta:
+    def _delta(self, batches: list[tuple[LogRecord, DecodedEvents | Undecodable]], flags: list[BoolArray]) -> Delta:
         oldest = self._seen.oldest_offset
         last = batches[-1][0]
         header = Header(
@@ -143,7 +141,9 @@ def group_rows(batches: list[tuple[int, DecodedEvents, BoolArray]]) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, schema=ROWS)
 
 
-def _order(record: Int64Array, series: Int64Array, times: Int64Array, series_count: int) -> tuple[Int64Array, Int64Array]:
+def _order(
+    record: Int64Array, series: Int64Array, times: Int64Array, series_count: int
+) -> tuple[Int64Array, Int64Array]:
     """Event order by (record, series, second, time, place) and where each (record, series, second) starts.
 
     The sort key is packed into one integer when it fits, which it does unless event times lie decades apart: sorting

@@ -1,4 +1,4 @@
-"""The read model's file: the only place that opens DuckDB on disk, and its only writer.
+"""The read model's only writer.
 
 One thread applies deltas; a batch of deltas, the positions behind it and the series it is the first to mention are
 one transaction. Readers take cursors of the same connection and see whole transactions only. Any database error here
@@ -7,36 +7,24 @@ is fatal: the process ends and is started again, the file is what the last commi
 
 from __future__ import annotations
 
-import logging
-import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from importlib.resources import files
 from pathlib import Path
-from uuid import uuid4
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from aggregates.catalogue import Catalogue, GroupRow, IdArray, SeriesFields, SeriesRow, Views
+from aggregates import sealing
+from aggregates.catalogue import Catalogue, GroupRow, SeriesFields, SeriesRow, Views
+from aggregates.database import SCHEMA_VERSION, StoreError, open_file
 from aggregates.deltas import Delta
 from aggregates.duplicates import BoolArray
-from aggregates.levels import FAMILIES, Kept, floor
-from aggregates.merge import NO_TIME, Partials, concat, merge
-from aggregates.planner import NEWEST
+from aggregates.incoming import fresh_rows, partials_of, undecodable_rows
+from aggregates.levels import Kept, floor
+from aggregates.merge import Partials, concat, merge
 from aggregates.positions import Position
-from ingest.events import FloatArray
-
-SCHEMA_VERSION = "1"
-_log = logging.getLogger(__name__)
-_PARTITION_SHIFT = 48
-
-
-class StoreError(Exception):
-    """The file cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,57 +49,6 @@ class SourcePosition:
 
 class MissingDeltas(Exception):
     """Deltas between two applied ones are missing: applying on would lose events."""
-
-
-def open_file(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open or create the file. It is created under another name and renamed when complete; a write-ahead log that
-    cannot be read is set aside, the log of events fills the gap."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        _create(path)
-    try:
-        return _configured(path)
-    except duckdb.IOException as error:
-        if "lock" in str(error).lower():
-            raise StoreError(f"{path} is in use by another process") from error
-        return _without_wal(path, error)
-    except (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException) as error:
-        return _without_wal(path, error)
-
-
-def _without_wal(path: Path, error: Exception) -> duckdb.DuckDBPyConnection:
-    wal = path.with_name(path.name + ".wal")
-    if not wal.exists():
-        raise StoreError(f"{path} cannot be opened: {error}") from error
-    aside = wal.with_name(f"{wal.name}.corrupt-{int(time.time())}")
-    os.replace(wal, aside)
-    _log.error("the write-ahead log could not be read and was set aside as %s: %s", aside.name, error)
-    try:
-        return _configured(path)
-    except duckdb.Error as second:
-        raise StoreError(f"{path} cannot be opened: {second}") from second
-
-
-def _create(path: Path) -> None:
-    half = path.with_name(f"{path.name}.{uuid4().hex}.new")
-    with duckdb.connect(str(half)) as connection:
-        connection.execute(files("aggregates").joinpath("schema.sql").read_text())
-        connection.executemany(
-            "INSERT INTO meta VALUES (?, ?)",
-            [["schema_version", SCHEMA_VERSION], ["consumer_group", f"tallyboard-dashboard-{uuid4().hex[:12]}"]],
-        )
-        connection.execute("INSERT INTO levels VALUES (0, 0)")
-        connection.execute("CHECKPOINT")
-    os.replace(half, path)
-
-
-def _configured(path: Path) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(str(path))
-    connection.execute("SET checkpoint_threshold = '256MB'")
-    connection.execute("SET preserve_insertion_order = false")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-    return connection
 
 
 class Store:
@@ -157,7 +94,10 @@ class Store:
     def _restore(self) -> None:
         rows = self._connection.execute
         series = [SeriesRow(*row) for row in rows("SELECT * FROM series ORDER BY series_id").fetchall()]
-        groups = [GroupRow(*row[:-1], tuple(row[-1])) for row in rows("SELECT * FROM groups ORDER BY 1").fetchall()]
+        groups = [
+            GroupRow(row[0], row[1], row[2], row[3], tuple(row[4]))
+            for row in rows("SELECT * FROM groups ORDER BY 1").fetchall()
+        ]
         self.catalogue.restore(series, groups, rows("SELECT * FROM series_groups").fetchall())
 
     def _load_sources(self) -> dict[tuple[str, int], SourcePosition]:
@@ -189,8 +129,8 @@ class Store:
             start = self._advance(sources, item.delta)
             if start is None:
                 continue
-            undecodable += _undecodable(item.delta, start)
-            rows = _fresh_rows(item.delta, start)
+            undecodable += undecodable_rows(item.delta, start)
+            rows = fresh_rows(item.delta, start)
             if rows.num_rows:
                 unknown |= self._unknown(rows)
                 batches.append((item.delta.header.partition, rows))
@@ -251,7 +191,7 @@ class Store:
 
     def _identified(self, partition: int, rows: pa.RecordBatch) -> Partials:
         keys = rows.column("series").dictionary.field("key").to_numpy()
-        return _partials(rows, partition, self.catalogue.ids(keys))
+        return partials_of(rows, partition, self.catalogue.ids(keys))
 
     def _store_series(self, unknown: list[SeriesFields]) -> None:
         added = self.catalogue.add(unknown)
@@ -314,37 +254,22 @@ class Store:
     # --- sealing and retention ------------------------------------------------------------------------------------
 
     def seal(self, until: int) -> bool:
-        """Write every minute below `until` (a whole minute, epoch seconds) to the 1-minute level. On the way the
-        seconds of totals and views are merged into one row each. Returns whether anything was sealed."""
-        start = self.kept.sealed_until
-        if until <= start:
+        """Write every minute below `until` (a whole minute, epoch seconds) to the 1-minute level; returns whether
+        there was any."""
+        if until <= self.kept.sealed_until:
             return False
-        connection = self._connection
-        connection.execute("BEGIN")
-        for family in FAMILIES:
-            bounds = [start, until]
-            connection.execute(
-                f"INSERT INTO {family}_1m SELECT {_MERGED_MINUTES} FROM {family}_1s "
-                "WHERE time >= ? AND time < ? GROUP BY ALL",
-                bounds,
-            )
-            if family != "series":
-                connection.execute(
-                    f"CREATE OR REPLACE TEMP TABLE compacted AS SELECT {_MERGED} FROM {family}_1s "
-                    "WHERE time >= ? AND time < ? GROUP BY ALL",
-                    bounds,
-                )
-                connection.execute(f"DELETE FROM {family}_1s WHERE time >= ? AND time < ?", bounds)
-                connection.execute(f"INSERT INTO {family}_1s FROM compacted")
+        self._connection.execute("BEGIN")
+        sealing.seal(self._connection, self.kept.sealed_until, until)
         self._clear_positions()
-        connection.execute("UPDATE levels SET sealed_until = ?", [until])
-        connection.execute("COMMIT")
+        self._connection.execute("COMMIT")
         self.kept = Kept(until, self.kept.seconds_from)
         return True
 
     def _clear_positions(self) -> None:
         execute = self._connection.execute
-        execute("DELETE FROM inputs WHERE number < (SELECT max(number) FROM inputs i WHERE i.partition = inputs.partition)")
+        execute(
+            "DELETE FROM inputs WHERE number < (SELECT max(number) FROM inputs i WHERE i.partition = inputs.partition)"
+        )
         for source in self.sources.values():
             execute(
                 "DELETE FROM sources WHERE topic_id = ? AND partition = ? AND next_offset < ?",
@@ -357,59 +282,7 @@ class Store:
         seconds_from = max(self.kept.seconds_from, min(floor(now_s - seconds_kept, 60), self.kept.sealed_until))
         if seconds_from == self.kept.seconds_from:
             return
-        connection = self._connection
-        connection.execute("BEGIN")
-        for family in FAMILIES:
-            connection.execute(f"DELETE FROM {family}_1s WHERE time < ?", [seconds_from])
-            connection.execute(f"DELETE FROM {family}_1m WHERE time < ?", [floor(now_s - minutes_kept, 60)])
-        connection.execute("UPDATE levels SET seconds_from = ?", [seconds_from])
-        connection.execute("COMMIT")
+        self._connection.execute("BEGIN")
+        sealing.delete(self._connection, seconds_from, floor(now_s - minutes_kept, 60))
+        self._connection.execute("COMMIT")
         self.kept = Kept(self.kept.sealed_until, seconds_from)
-
-
-_MEASURES = (
-    "sum(count)::BIGINT AS count, sum(duplicates)::BIGINT AS duplicates, sum(sum) AS sum, min(min) AS min, "
-    f"max(max) AS max, arg_max(last, {NEWEST}) AS last, max(last_time) AS last_time, "
-    f"arg_max(last_place, {NEWEST}) AS last_place"
-)
-_MERGED = "id, time, " + _MEASURES
-_MERGED_MINUTES = "id, time // 60 * 60 AS time, " + _MEASURES
-
-
-def _undecodable(delta: Delta, start: int) -> list[list[object]]:
-    header = delta.header
-    return [
-        [header.topic_id, header.partition, record.offset, record.timestamp_ms, record.undecodable]
-        for record in header.records
-        if record.undecodable is not None and record.offset >= start
-    ]
-
-
-def _fresh_rows(delta: Delta, start: int) -> pa.RecordBatch:
-    """The rows of source records at or behind `start`."""
-    offsets = delta.rows.column("offset").to_numpy()
-    if not len(offsets) or offsets[0] >= start:
-        return delta.rows
-    return delta.rows.slice(int(np.searchsorted(offsets, start)))
-
-
-def _partials(rows: pa.RecordBatch, partition: int, ids: IdArray) -> Partials:
-    """Delta rows as partials; `ids` are the series ids by dictionary index."""
-    offsets = rows.column("offset").to_numpy()
-    last_time = rows.column("last_time").view(pa.int64())
-
-    def floats(name: str) -> FloatArray:
-        return np.asarray(rows.column(name).to_numpy(zero_copy_only=False), np.float64)
-
-    return Partials(
-        ids[rows.column("series").indices.to_numpy()],
-        rows.column("second").view(pa.int64()).to_numpy(),
-        rows.column("count").to_numpy(),
-        rows.column("duplicates").to_numpy(),
-        floats("sum"),
-        floats("min"),
-        floats("max"),
-        floats("last"),
-        (last_time.fill_null(NO_TIME) if last_time.null_count else last_time).to_numpy(),
-        (np.int64(partition) << _PARTITION_SHIFT) | offsets,
-    )

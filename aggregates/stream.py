@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import faust
 from faust.contrib.asgi import bind_to_running_loop, faust_app_running
@@ -70,7 +70,7 @@ class _Consumer(Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called whenever Faust decides where to read on: our positions replace the broker's."""
         base = await super().seek_to_committed()
-        app: TopicStream = self.app
+        app = cast("TopicStream", self.app)
         own = await app.start_positions({tp for tp in self.assignment() if tp.topic == app.options.topic})
         if own:
             await self.seek_wait(own)

@@ -12,7 +12,9 @@ class RollupTelemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter("tallyboard_rollup_events", "Events rolled up", registry=registry)
-        self.duplicates = Counter("tallyboard_rollup_duplicates", "Events not counted, id seen before", registry=registry)
+        self.duplicates = Counter(
+            "tallyboard_rollup_duplicates", "Events not counted, id seen before", registry=registry
+        )
         self.undecodable = Counter("tallyboard_rollup_undecodable_records", "Unreadable records", registry=registry)
         self.rows = Counter("tallyboard_rollup_rows", "Delta rows written", registry=registry)
         self.seconds = Histogram(
@@ -30,7 +32,9 @@ class ProjectionTelemetry:
         self.seconds = Histogram(
             "tallyboard_projection_apply_seconds", "One transaction of deltas", registry=registry, buckets=_SECONDS
         )
-        self.lag = Gauge("tallyboard_projection_lag_records", "Records not counted in", ["partition"], registry=registry)
+        self.lag = Gauge(
+            "tallyboard_projection_lag_records", "Records not counted in", ["partition"], registry=registry
+        )
         self.watermark = Gauge(
             "tallyboard_projection_watermark_seconds", "Everything up to this time is counted in", registry=registry
         )

@@ -89,7 +89,9 @@ class RollupWorker:
         partition, expected = rollup.source.partition, rollup.next_offset
         behind = await self._ask(self._log.read, self._topics.events, partition, expected)
         if behind is None or behind.offset != found:
-            raise PositionError(f"{self._topics.events}, partition {partition}: expected offset {expected}, got {found}")
+            raise PositionError(
+                f"{self._topics.events}, partition {partition}: expected offset {expected}, got {found}"
+            )
         rollup.skip_to(found)
 
     async def _send(self, partition: int, delta: deltas.Delta) -> None:

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from aggregates.queries import Freshness, Query, QueryError, Result, TooManyRows, UnknownMetric, parse_query
+from aggregates.queries import Freshness, Query, QueryError, Result, TooManyRows, UnknownMetric
+from aggregates.query_fields import parse_query
 from aggregates.readmodel import ReadModel
 
 MAX_BODY_BYTES = 64 * 1024

@@ -107,6 +107,12 @@ def final_buckets(span: Range, known_ms: int, grace_ms: int) -> tuple[int, int]:
     return max((known_ms - grace_ms - span.start_ms) // size, 0), (known_ms - span.start_ms) // size
 
 
+def first_event(lines: Sequence[Line]) -> int:
+    """The first bucket in which a line has something; 0 when none has."""
+    buckets = zip(*(line.values for line in lines), strict=True)
+    return next((i for i, values in enumerate(buckets) if any(values)), 0)
+
+
 def _payload(
     metric: Metric, state: Explore, span: Range, total: Result, lines: tuple[Line, ...], held: Held, times: Times
 ) -> tuple[dict[str, Any], Held]:
@@ -117,8 +123,9 @@ def _payload(
     held = steady_high(held, max(values, default=0.0), times.now)
     axis = value_axis(min(values, default=0.0), max(held.high, max(values, default=0.0)), unit, additive)
     marks = time_marks(span.start_ms, span.end_ms)
-    # beyond the open bucket nothing can be known yet
-    lines = tuple(replace(line, values=_hushed(line.values, running + 1)) for line in lines)
+    # nothing can be known beyond the open bucket, nor before the first event there ever was
+    begin = 0 if held.before_total else first_event(lines)
+    lines = tuple(replace(line, values=_hushed(line.values, begin, running + 1)) for line in lines)
     chart = Chart(span.start_ms, span.step_s * 1000, lines, sealed, running, additive, axis, marks)
     number = number_of(total.rows[0][-1]) if total.rows else None
     delta = format_delta(number, held.before_total, unit, metric.better)
@@ -220,5 +227,5 @@ def _passes(group: Group, state: Explore) -> bool:
     return all((group in f.values) != f.negate for f in own)
 
 
-def _hushed(values: tuple[float | None, ...], known: int) -> tuple[float | None, ...]:
-    return values if known >= len(values) else values[:known] + (None,) * (len(values) - known)
+def _hushed(values: tuple[float | None, ...], begin: int, end: int) -> tuple[float | None, ...]:
+    return tuple(v if begin <= i < end else None for i, v in enumerate(values))

@@ -148,7 +148,10 @@ def write_moment(moment: Moment) -> str:
     if moment.kind == "ago":
         if moment.ms == 0:
             return "now"
-        unit = next(u for u in ("d", "h", "m", "s") if moment.ms % SPANS[u] == 0)
+        # a day is rather said as 24 hours
+        unit = next(
+            u for u in ("d", "h", "m", "s") if moment.ms % SPANS[u] == 0 and (u, moment.ms) != ("d", SPANS["d"])
+        )
         return f"-{moment.ms // SPANS[unit]}{unit}"
     if moment.ms % 1000:
         return str(moment.ms)

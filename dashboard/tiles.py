@@ -29,7 +29,7 @@ def tile(now_ms: int, one: Tile) -> dict[str, Any]:
     """One tile: names, the three windows as text, the sparkline's values, the age of the newest event."""
     metric = one.metric
     unit = unit_of(metric.measure, metric.unit)
-    age = None if metric.last_event_ms is None else max(now_ms - metric.last_event_ms, 0)
+    silent = silent_ms(now_ms, one)
     return {
         "metric": metric.name,
         "name": readable(metric.name, 80),
@@ -37,11 +37,32 @@ def tile(now_ms: int, one: Tile) -> dict[str, Any]:
         "about": readable(metric.description, 300) if metric.description else "",
         "measure": MEASURE_WORDS.get(metric.measure, metric.measure),
         "windows": {name: window(one.windows.get(name), unit, metric) for name in WINDOWS},
-        "spark": [compact(v) for v in one.spark],
+        "spark": [compact(v) for v in begun(one)],
         "additive": metric.measure in ADDITIVE,
-        "silent_ms": age if age is not None and age > SILENT_MS else None,
+        "silent_ms": silent if silent > SILENT_MS else None,
         "href": address(Explore(metric=metric.name)),
     }
+
+
+def begun(one: Tile) -> tuple[float | None, ...]:
+    """The sparkline without the zeros from before the metric had any event."""
+    hour = one.windows.get("1h")
+    if one.metric.measure not in ADDITIVE or (hour is not None and hour.previous):
+        return one.spark
+    first = next((i for i, v in enumerate(one.spark) if v), 0)
+    return (None,) * first + one.spark[first:]
+
+
+def silent_ms(now_ms: int, one: Tile) -> int:
+    """For how long there was no event: exact where the newest is known, else by whole minutes up to an hour."""
+    if one.metric.last_event_ms is not None:
+        return max(now_ms - one.metric.last_event_ms, 0)
+    if one.events_1m:
+        return 0
+    # minute buckets, the last of them still open; an empty one has no value, or a sum of 0
+    busy = (i for i in reversed(range(len(one.spark))) if one.spark[i])
+    minutes_ago = len(one.spark) - 1 - next(busy, -1)
+    return max(now_ms % 60_000 + (minutes_ago - 1) * 60_000, 0)
 
 
 def window(values: Window | None, unit: str | None, metric: Metric) -> dict[str, str]:

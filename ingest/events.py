@@ -67,7 +67,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One stream of values: metric, kind and dimensions (pairs sorted by name). The unit is not part of its identity."""
+    """One stream of values: metric, kind, dimensions (pairs sorted by name). The unit is not part of its identity."""
 
     metric: str
     kind: Kind

@@ -160,7 +160,7 @@ class Log:
     def check_partitions(self, topics: Topics) -> None:
         """Raise `LogError` unless `events` and `rollups` both have the configured number of partitions."""
         for name in (topics.events, topics.rollups):
-            found = len(self._describe(name)["partitions"])
+            found = len(self.begin_offsets(name))
             if found != topics.partitions:
                 raise LogError(f"topic {name} has {found} partitions, {topics.partitions} are configured")
 

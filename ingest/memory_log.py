@@ -1,4 +1,4 @@
-"""A log in memory: the twin of `ingest.log.Log` for tests of whoever reads positions, with the accidents of a real one."""
+"""A log in memory, the twin of `ingest.log.Log`: for tests of whoever reads positions, with the accidents of a log."""
 
 from __future__ import annotations
 

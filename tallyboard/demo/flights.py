@@ -24,8 +24,8 @@ import pyarrow.csv
 from tallyboard.demo.sender import Event, Sender
 from tallyboard.failure import Failure
 
-SPEED = 600.0
-BACKFILL_S = 3600.0
+SPEED = 120.0
+BACKFILL_S = 2.1 * 3600
 YEAR_MINUTES = 365 * 24 * 60
 _BATCH_FLIGHTS = 1000
 _TICK_S = 0.25

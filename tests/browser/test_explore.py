@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NOON, Site, chart_drawn, ticks
+from tests.browser.conftest import chart_drawn, ticks
 from tests.counted import DELAY
+from tests.site import NOON, Site
 
 pytestmark = pytest.mark.browser
 

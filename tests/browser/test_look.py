@@ -8,8 +8,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NOON, Site, chart_drawn, ticks
+from tests.browser.conftest import chart_drawn, ticks
 from tests.counted import DELAY, REVENUE
+from tests.site import NOON, Site
 
 pytestmark = pytest.mark.browser
 
@@ -121,12 +122,12 @@ def test_keys(site: Site, open_page: Callable[..., Page]) -> None:
     page.keyboard.press("e")
     page.locator("#chart-number .tb-value").wait_for()
     page.keyboard.press("1")
-    expect(page.locator("#chart-title")).to_have_text(DELAY.name)
+    expect(page.locator("#chart-title")).to_have_text(REVENUE.name)
     expect(page.locator("#chart-measure")).to_contain_text("last 5 min")
     page.keyboard.press("Space")
     expect(page.locator("#live")).to_have_attribute("data-state", "paused")
     value = page.locator("#chart-number .tb-value").inner_text()
-    site.counted.add(DELAY, [(NOON - 1000, 900.0, {"carrier": "UA"})])
+    site.sell((1, 900.0, "NL"))
     ticks(page, 3)
     expect(page.locator("#chart-number .tb-value")).to_have_text(value)
     page.keyboard.press("Space")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import INGEST, NOON, Site, ticks, wait_until
+from tests.browser.conftest import ticks
 from tests.counted import DELAY
+from tests.site import INGEST, NOON, Site, wait_until
 
 pytestmark = pytest.mark.browser
 

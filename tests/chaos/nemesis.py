@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +58,7 @@ class BrokerVictim:
             await asyncio.to_thread(self._kafka.start)
             self._ready = True
         except Failure:
-            pass  # killed while it was starting: its keeper tries again
+            pass  # killed while it was starting, or what is left of the last one still ends: its keeper tries again
 
     async def ready(self) -> bool:
         return self._ready
@@ -78,8 +78,8 @@ class RoleVictim:
         self.name = name
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / f"{name}.log"
-        self._command = (sys.executable, "-m", "tallyboard", name, "--port", str(port))
-        self._environment = environment
+        self._command = (sys.executable, "-P", "-m", "tallyboard", name, "--port", str(port))
+        self._environment = {**environment, "PYTHONPATH": str(REPOSITORY)}
         self._client = client
         self._child: Child | None = None
 
@@ -90,7 +90,7 @@ class RoleVictim:
     async def start(self) -> None:
         self.bury()
         with self.log.open("ab") as out:
-            self._child = Child(self._command, stdout=out, env=self._environment, cwd=REPOSITORY)
+            self._child = Child(self._command, stdout=out, env=self._environment)
 
     async def ready(self) -> bool:
         try:
@@ -134,6 +134,8 @@ class Nemesis:
 
     victims: Sequence[Victim]
     strikes: Mapping[str, Sequence[Strike]]
+    aftermath: Mapping[str, Callable[[], Coroutine[None, None, None]]]
+    """What is to happen after a kill, by victim; it goes on beside the next kills."""
     kills: list[tuple[float, str]] = field(default_factory=list)
     """When (seconds since the start) and who."""
     exits: list[tuple[float, str]] = field(default_factory=list)
@@ -159,28 +161,29 @@ class Nemesis:
     async def keeping(self) -> AsyncIterator[None]:
         """Start again whatever has ended, until the block is left."""
         self._killed |= {victim.name for victim in self.victims if not victim.alive}
-        keepers = [asyncio.create_task(self._keep(victim)) for victim in self.victims]
-        try:
+        async with asyncio.TaskGroup() as group:
+            keepers = [group.create_task(self._keep(victim)) for victim in self.victims]
             yield
-        finally:
             for keeper in keepers:
                 keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
 
     async def _keep(self, victim: Victim) -> None:
         while True:
-            if not victim.alive:
-                if victim.name not in self._killed:
-                    self.exits.append((self._now(), victim.name))
-                self._killed.discard(victim.name)
+            if not victim.alive and victim.name not in self._killed:
+                self.exits.append((self._now(), victim.name))
+            while not victim.alive:
                 await victim.start()
+                await asyncio.sleep(_LOOK_S)
+            self._killed.discard(victim.name)
             await asyncio.sleep(_LOOK_S)
 
     async def run(self) -> None:
-        """Carry the schedule out; returns after the last kill."""
-        await asyncio.gather(*(self._torment(victim) for victim in self.victims))
+        """Carry the schedule out; returns after the last kill and its aftermath."""
+        async with asyncio.TaskGroup() as group:
+            for victim in self.victims:
+                group.create_task(self._torment(victim, group))
 
-    async def _torment(self, victim: Victim) -> None:
+    async def _torment(self, victim: Victim, group: asyncio.TaskGroup) -> None:
         for strike in self.strikes.get(victim.name, ()):
             deadline = time.monotonic() + _READY_WITHIN_S
             while not victim.alive or (strike.aimed and not await victim.ready()):
@@ -193,6 +196,8 @@ class Nemesis:
             self._killed.add(victim.name)
             victim.kill()
             self.kills.append((self._now(), victim.name))
+            if victim.name in self.aftermath:
+                group.create_task(self.aftermath[victim.name]())
 
     def _now(self) -> float:
         return round(time.monotonic() - self._begin, 2)

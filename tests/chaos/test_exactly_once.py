@@ -20,6 +20,7 @@ import pytest
 
 from tallyboard.kafka import BrokerPlan, EmbeddedKafka, free_port
 from tests.chaos import oracle
+from tests.chaos.late_writes import LateWrites
 from tests.chaos.nemesis import BrokerVictim, Nemesis, RoleVictim, schedule
 from tests.chaos.oracle import Figures, Group, RawLog
 from tests.chaos.senders import CORRECTION, METRICS, Load, Senders, SentEvent
@@ -100,7 +101,9 @@ async def test_every_acknowledged_event_is_counted_exactly_once(
     load = Load(events=round(EVENTS * scale))
     print(f"\nseed {seed}: {load.events} events, kills {kills}, files in {tmp_path}")
     async with system(tmp_path, kafka_jars) as running:
-        nemesis = Nemesis([BrokerVictim(running.kafka), *running.roles.values()], schedule(seed, kills))
+        late = LateWrites(running.kafka.bootstrap, "tallyboard.rollups", seed)
+        victims = [BrokerVictim(running.kafka), *running.roles.values()]
+        nemesis = Nemesis(victims, schedule(seed, kills), {"rollup": late.after_kill})
         senders = Senders(
             running.roles["ingest"].url,
             load,
@@ -125,9 +128,10 @@ async def test_every_acknowledged_event_is_counted_exactly_once(
     print(
         f"load {loaded - begin:.1f} s, healed {healed - loaded:.1f} s later; {senders.acknowledged} events acknowledged, "
         f"{len(senders.ids('unknown'))} unknown, {len(log.events)} in the log; answers {dict(senders.answers())}; "
-        f"{len(nemesis.kills)} kills, ended by themselves {nemesis.exits}"
+        f"{len(nemesis.kills)} kills, {late.written} late writes, ended by themselves {nemesis.exits}"
     )
     assert len(nemesis.kills) == sum(kills.values())
+    assert late.written
     assert senders.acknowledged >= load.events
     assert not findings.sentences, f"seed {seed}:\n" + "\n".join(findings.sentences)
 

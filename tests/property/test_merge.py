@@ -37,7 +37,7 @@ def by_hand(rows: Partials) -> list[tuple[object, ...]]:
     groups: dict[tuple[int, int], list[dict[str, object]]] = {}
     for row in rows.table().to_pylist():
         groups.setdefault((row["id"], row["time"]), []).append(row)
-    merged = []
+    merged: list[tuple[object, ...]] = []
     for key, found in sorted(groups.items()):
         numeric = [row for row in found if row["sum"] is not None]
         newest = max(numeric, key=lambda row: (row["last_time"], row["last_place"]), default=None)

@@ -120,15 +120,15 @@ def test_a_worker_killed_anywhere_goes_on_with_the_same_rows(batches: list[list[
     log.ensure_topics(topics)
     for record in log_records(batches):
         log.append(topics.events, 0, record.value, record.timestamp_ms)
-    written = []
+    written: list[deltas.Delta] = []
     while log.end_offsets(topics.events)[0] > (written[-1].header.next_offset if written else 0):
         worker = recover(log, topics, 0, window)
         for _ in range(data.draw(st.integers(1, 4))):
             offset = worker.next_offset
-            record = log.read(topics.events, 0, offset)
-            if record is None:
+            found = log.read(topics.events, 0, offset)
+            if found is None:
                 break
-            delta = worker.add([record])
+            delta = worker.add([found])
             if delta is not None:
                 log.append(topics.rollups, 0, deltas.encode(delta))
                 written.append(delta)
@@ -144,7 +144,8 @@ def test_a_worker_killed_anywhere_goes_on_with_the_same_rows(batches: list[list[
 def test_event_times_decades_apart_take_the_slow_path_to_the_same_rows() -> None:
     ends = 4 * 10**13
     times = (0, ends, -ends, 5, ends + 1)
-    batch: list[Event] = [("a", {"x": str(n)}, time, 1.0, None) for n in range(32) for time in times] * 60
+    once: list[Event] = [("a", {"x": str(n)}, time, 1.0, None) for n in range(32) for time in times]
+    batch = once * 60
     delta = rollup_of().add(log_records([batch]))
     assert delta is not None
     assert rows_of([delta]) == folded([batch])
@@ -173,7 +174,8 @@ def test_a_hole_is_refused_before_anything_changes() -> None:
 def test_state_from_names_the_oldest_record_whose_ids_matter() -> None:
     window = DuplicateWindow(age_ms=10_000)
     rollup = rollup_of(window)
-    batches: list[list[Event]] = [[("a", {}, 0, 1.0, None)], *([("a", {}, 0, 1.0, str(i))] for i in range(20))]
+    ids = [None, *(str(number) for number in range(20))]
+    batches: list[list[Event]] = [[("a", {}, 0, 1.0, id_)] for id_ in ids]
     states = []
     for record in log_records(batches):
         delta = rollup.add([record])

@@ -49,7 +49,11 @@ def test_version_1_keeps_its_bytes() -> None:
 def test_version_1_is_read_for_ever() -> None:
     events = decode(GOLDEN.read_bytes())
     assert isinstance(events, DecodedEvents)
-    assert [events.series[int(i)].as_py()["metric"] for i in events.index] == ["orders.revenue", "visitors", "orders.revenue"]
+    assert [events.series[int(i)].as_py()["metric"] for i in events.index] == [
+        "orders.revenue",
+        "visitors",
+        "orders.revenue",
+    ]
     assert events.series[0].as_py() == {
         "key": ORDERS.key,
         "metric": "orders.revenue",

@@ -12,7 +12,11 @@ KEPT = Kept(sealed_until=7200, seconds_from=3600)
 
 
 @given(
-    st.integers(0, 20_000), st.integers(0, 5_000), st.sampled_from([1, 10, 60, 300]), st.integers(0, 200), st.integers(0, 200)
+    st.integers(0, 20_000),
+    st.integers(0, 5_000),
+    st.sampled_from([1, 10, 60, 300]),
+    st.integers(0, 200),
+    st.integers(0, 200),
 )
 def test_pieces_cover_the_range_once_from_levels_that_hold_it(
     start: int, length: int, step: int, sealed: int, kept: int
@@ -33,7 +37,11 @@ def test_pieces_cover_the_range_once_from_levels_that_hold_it(
 
 
 def test_minutes_where_sealed_and_seconds_at_both_edges() -> None:
-    assert plan(7001, 7300, 60, KEPT) == [Piece(SECOND, 7001, 7020), Piece(MINUTE, 7020, 7200), Piece(SECOND, 7200, 7300)]
+    assert plan(7001, 7300, 60, KEPT) == [
+        Piece(SECOND, 7001, 7020),
+        Piece(MINUTE, 7020, 7200),
+        Piece(SECOND, 7200, 7300),
+    ]
 
 
 def test_what_is_finer_than_kept_is_widened() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from aggregates.catalogue import MetricEntry
 from aggregates.levels import Kept
 from aggregates.planner import choose_view, statement
-from aggregates.queries import STEPS, Filter, Query, QueryError, parse_query
+from aggregates.queries import STEPS, Filter, Query, QueryError
+from aggregates.query_fields import parse_query
 
 NOW = 1_795_428_000_000
 
@@ -44,9 +45,7 @@ def test_get_and_post_say_the_same() -> None:
     posted = parsed(
         measures=["count", "avg"], by=["country"], where={"country": ["NL", "DE"], "product": {"not": "p1"}}, step="1m"
     )
-    got = parsed(
-        measures="count,avg", by="country", where=["country:NL", "country:DE", "!product:p1"], step="1m"
-    )
+    got = parsed(measures="count,avg", by="country", where=["country:NL", "country:DE", "!product:p1"], step="1m")
     assert posted == got
     assert got.where == (Filter("country", ("NL", "DE")), Filter("product", ("p1",), negate=True))
 
@@ -100,7 +99,9 @@ def test_nothing_a_client_sends_raises(fields: dict[str, object]) -> None:
     assert isinstance(parse_query(fields, NOW), Query | QueryError)
 
 
-@pytest.mark.parametrize(("hours", "step"), [(0.1, "1s"), (1, "10s"), (6, "1m"), (24, "5m"), (24 * 7, "1h"), (24 * 365, "1d")])
+@pytest.mark.parametrize(
+    ("hours", "step"), [(0.1, "1s"), (1, "10s"), (6, "1m"), (24, "5m"), (24 * 7, "1h"), (24 * 365, "1d")]
+)
 def test_an_automatic_step_gives_at_most_400_buckets(hours: float, step: str) -> None:
     query = parsed(**{"from": NOW - int(hours * 3_600_000), "to": NOW, "step": "auto"})
     assert query.step_s == STEPS[step]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregates.queries import MEASURES, Filter, Query, parse_query
+from aggregates.queries import MEASURES, Filter, Query
+from aggregates.query_fields import parse_query
 from dashboard.controls import api_query
 from dashboard.state import (
     AUTO_BUCKETS,

@@ -1,0 +1,153 @@
+"""From the fields of the API to a query, or to the field that is wrong. Pure: `now` is an argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from aggregates.queries import MEASURES, STEPS, Filter, Query, QueryError
+
+FIELDS = frozenset({"metric", "measures", "from", "to", "step", "by", "where", "min_position", "timeout", "format"})
+_AUTO_BUCKETS = 400
+_DEFAULT_RANGE_MS = 3_600_000
+_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_RELATIVE = re.compile(r"-(\d{1,9})([smhdw])")
+_EPOCH = re.compile(r"-?\d{1,16}")
+
+
+def parse_query(fields: Mapping[str, object], now_ms: int) -> Query | QueryError:
+    """The query in the fields of the API (a JSON object, or parameters with the same names)."""
+    try:
+        return _parse(fields, now_ms)
+    except _Refused as refused:
+        return refused.error
+
+
+class _Refused(Exception):
+    def __init__(self, field: str, message: str, code: str = "invalid_query") -> None:
+        super().__init__(message)
+        self.error = QueryError(code, field, message)
+
+
+def _parse(fields: Mapping[str, object], now_ms: int) -> Query:
+    unknown = sorted(set(fields) - FIELDS)
+    if unknown:
+        raise _Refused(unknown[0], f"there is no field {unknown[0][:100]!r}")
+    metric = fields.get("metric")
+    if not isinstance(metric, str) or not metric:
+        raise _Refused("metric", "metric is required, a text")
+    end_ms = _time(fields.get("to", "now"), "to", now_ms)
+    default_start = end_ms - _DEFAULT_RANGE_MS
+    start_ms = _time(fields["from"], "from", now_ms) if "from" in fields else default_start
+    if start_ms >= end_ms:
+        raise _Refused("from", "from must lie before to")
+    return Query(
+        metric=metric,
+        measures=_measures(fields.get("measures", "count")),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        step_s=_step(fields.get("step"), end_ms - start_ms),
+        by=_names(fields.get("by"), "by"),
+        where=_filters(fields.get("where")),
+    )
+
+
+def _time(value: object, field: str, now_ms: int) -> int:
+    """Epoch milliseconds of `now`, `-90m`, an epoch or RFC 3339."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise _Refused(field, f"{field} must be RFC 3339, epoch milliseconds, now, or relative such as -90m")
+    if isinstance(value, int):
+        return _bounded(value, field)
+    text = value.strip()
+    if text == "now":
+        return now_ms
+    relative = _RELATIVE.fullmatch(text)
+    if relative:
+        return _bounded(now_ms - int(relative[1]) * _UNITS_MS[relative[2]], field)
+    if _EPOCH.fullmatch(text):
+        return _bounded(int(text), field)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise _Refused(field, f"{field} {text[:60]!r} is no time: RFC 3339, epoch ms, now, or -90m") from None
+    if moment.tzinfo is None:
+        raise _Refused(field, f"{field} {text[:60]!r} needs a zone, such as Z or +01:00")
+    return int((moment - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000)
+
+
+def _bounded(epoch_ms: int, field: str) -> int:
+    if not -62_135_596_800_000 <= epoch_ms < 253_402_300_800_000:
+        raise _Refused(field, f"{field} lies outside the years 1 to 9999")
+    return epoch_ms
+
+
+def _measures(value: object) -> tuple[str, ...]:
+    names = _names(value, "measures")
+    if not names:
+        raise _Refused("measures", "measures names at least one of " + ", ".join(MEASURES))
+    for name in names:
+        if name not in MEASURES:
+            raise _Refused("measures", f"there is no measure {name[:60]!r}; there are {', '.join(MEASURES)}")
+    return names
+
+
+def _names(value: object, field: str) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise _Refused(field, f"{field} must be a list of names")
+    if len(set(names)) != len(names) or len(names) > 32:
+        raise _Refused(field, f"{field} must hold at most 32 names, each once")
+    return tuple(names)
+
+
+def _step(value: object, range_ms: int) -> int | None:
+    if value is None or value == "":
+        return None
+    if value == "auto":
+        return next((s for s in STEPS.values() if range_ms <= s * 1000 * _AUTO_BUCKETS), STEPS["1d"])
+    if not isinstance(value, str) or value not in STEPS:
+        raise _Refused("step", "step must be auto or one of " + ", ".join(STEPS))
+    return STEPS[value]
+
+
+def _filters(value: object) -> tuple[Filter, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, Mapping):
+        return tuple(_filter(str(name), wanted) for name, wanted in value.items())
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        raise _Refused("where", "where must be an object of dimension and value")
+    return _merged([_parameter(text) for text in value])
+
+
+def _filter(name: str, wanted: object) -> Filter:
+    negate = isinstance(wanted, Mapping)
+    if isinstance(wanted, Mapping):
+        if set(wanted) != {"not"}:
+            raise _Refused("where", f"where.{name[:60]} may only hold the word not")
+        wanted = wanted["not"]
+    values = [wanted] if isinstance(wanted, str) else wanted
+    if not isinstance(values, list | tuple) or not values or not all(isinstance(v, str) for v in values):
+        raise _Refused("where", f"where.{name[:60]} must be a text or a list of texts")
+    return Filter(name, tuple(values), negate)
+
+
+def _parameter(text: object) -> Filter:
+    """`country:NL` or `!country:NL`."""
+    if not isinstance(text, str) or ":" not in text:
+        raise _Refused("where", "where must look like country:NL or !country:NL")
+    name, value = text.removeprefix("!").split(":", 1)
+    return Filter(name, (value,), text.startswith("!"))
+
+
+def _merged(filters: list[Filter]) -> tuple[Filter, ...]:
+    """Repeated values of one dimension become one filter."""
+    merged: dict[tuple[str, bool], list[str]] = {}
+    for found in filters:
+        merged.setdefault((found.dimension, found.negate), []).extend(found.values)
+    return tuple(Filter(name, tuple(values), negate) for (name, negate), values in merged.items())
