@@ -26,11 +26,9 @@ def open_file(path: Path) -> duckdb.DuckDBPyConnection:
         _create(path)
     try:
         return _configured(path)
-    except duckdb.IOException as error:
+    except duckdb.Error as error:
         if "lock" in str(error).lower():
             raise StoreError(f"{path} is in use by another process") from error
-        return _without_wal(path, error)
-    except (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException) as error:
         return _without_wal(path, error)
 
 

@@ -62,7 +62,8 @@ def statement(query: Query, entry: MetricEntry, kept: Kept) -> Statement:
     merged = ", ".join(f"{sql} AS {name}" for name, sql in MERGES.items() if name != "last" or "last" in query.measures)
     sql = (
         f"WITH picked AS ({picked}), wanted AS (SELECT * FROM picked{_where(conditions)}), rows AS ({rows}) "
-        f"SELECT {bucket} AS bucket{labels}, {merged} FROM rows JOIN wanted USING (id) GROUP BY ALL"
+        # Over no rows at all an ungrouped aggregate is a row of nulls: HAVING leaves it out.
+        f"SELECT {bucket} AS bucket{labels}, {merged} FROM rows JOIN wanted USING (id) GROUP BY ALL HAVING count(*) > 0"
     )
     level = MINUTE if any(piece.level == MINUTE for piece in pieces) else SECOND
     return Statement(sql, parameters, view, level, start, end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 from aggregates.catalogue import MetricEntry
@@ -32,10 +32,16 @@ TOPIC_ID_PREFIX = 8
 """Hex digits of the topic id that stand in a position."""
 
 
+def epoch_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
 class ReadModel:
     """Answers from one store. `observe` and `applied` are the projector's."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, registry: Registry, clock: Callable[[], int] = epoch_ms) -> None:
+        self._clock = clock
         self._store = store
         self._registry = registry
         self._topic_id: str | None = None
@@ -57,7 +63,7 @@ class ReadModel:
 
     async def applied(self) -> None:
         """A transaction was committed: wake whoever waits for a position."""
-        self._applied_at_ms = time.time_ns() // 1_000_000
+        self._applied_at_ms = self._clock()
         self._version += 1
         async with self._condition():
             self._condition().notify_all()
@@ -110,7 +116,7 @@ class ReadModel:
         with self._store.reader() as cursor:
             row = cursor.execute("SELECT sealed_until, seconds_from FROM levels").fetchone()
             planned = statement(query, entry, Kept(*(row or (0, 0))))
-            freshness = self.freshness(time.time_ns() // 1_000_000)
+            freshness = self.freshness(self._clock())
             found = cursor.execute(planned.sql, planned.parameters)
             names = [column[0] for column in found.description or ()]
             cells = found.fetchmany(MAX_ROWS + 1)

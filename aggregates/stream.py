@@ -26,10 +26,14 @@ from faust.types import TP
 
 from ingest.log import MAX_MESSAGE_BYTES, KafkaConnection, LogRecord
 
-_FETCH_WAIT_MS = 50
+_FETCH_WAIT_MS = 40
+_FETCH_MIN_BYTES = 64 * 1024
 _TAKE_RECORDS = 256
 _TAKE_WITHIN_S = 0.01
 _LONGEST_REST_S = 0.1
+_REST_SHARE = 2.0
+_REJOINS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Waits before a process without partitions joins its group again; then it may well be one worker too many."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,11 +60,34 @@ class StreamOptions:
 
 
 class _Thread(AIOKafkaConsumerThread):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._rejoins_s = list(_REJOINS_S)
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust waits 1.5 s for idle partitions, and a busy one waits with them.
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        # One answer with many records costs far less than many answers with one, here and in the broker.
+        consumer._fetch_min_bytes = _FETCH_MIN_BYTES
         return consumer
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """An assignment made while the broker did not know the topic yet is empty, and Kafka keeps it for ever: a
+        process that comes back under the same member name is given it again without a new one being made. Join again,
+        as a known member: that makes the group's leader assign anew."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned and self._rejoins_s:
+            asyncio.get_running_loop().call_later(self._rejoins_s.pop(0), self._join_again)
+
+    def _join_again(self) -> None:
+        self._joining = asyncio.get_running_loop().create_task(self._rejoin())
+
+    async def _rejoin(self) -> None:
+        consumer = self._ensure_consumer()
+        if not consumer.assignment():
+            await consumer._client.force_metadata_update()
+            consumer._coordinator.request_rejoin()
 
 
 class _Consumer(Consumer):
@@ -158,9 +185,9 @@ class TopicStream(faust.App):
                 await asyncio.Event().wait()  # never on to the next batch; the process is about to end
             for event in events:
                 event.ack()
-            # A batch costs much the same whatever its size. Resting as long as the last one took halves the number of
-            # batches under load, and costs an idle system a few milliseconds.
-            await asyncio.sleep(min(time.perf_counter() - started, _LONGEST_REST_S))
+            # A batch costs much the same whatever its size: resting in proportion to the last one makes them fewer
+            # and larger under load, and costs an idle system some milliseconds.
+            await asyncio.sleep(min(_REST_SHARE * (time.perf_counter() - started), _LONGEST_REST_S))
 
     def fail(self, error: BaseException) -> None:
         """Remember the first error; whoever runs the stream ends the process."""

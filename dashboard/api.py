@@ -138,7 +138,7 @@ async def wait_for_position(model: ReadModel, fields: Fields) -> Response | None
 
 def parse_position(text: object) -> tuple[str, dict[int, int]] | None:
     """Topic id prefix and partition → next offset of `<prefix>;<partition>:<offset>,…`; None when it is none."""
-    if not isinstance(text, str) or len(text) > 4096:
+    if not isinstance(text, str) or len(text) > 4096 or ";" not in text:
         return None
     topic, _, rest = text.partition(";")
     offsets: dict[int, int] = {}

@@ -79,7 +79,7 @@ def dash_app(app: FastAPI, settings: DashboardSettings) -> Dash:
         __name__,
         server=app,
         assets_folder=str(ASSETS),
-        assets_ignore=r"theme\.js",
+        assets_ignore=r"head\.js",
         title="Tallyboard",
         update_title="",
         compress=False,

@@ -16,14 +16,16 @@ from dashboard.controls import api_query, controls, no_events, settled, unknown_
 from dashboard.figures import Chart, Line, time_chart
 from dashboard.leaders import Group, Ranked, group_of, groups, leaderboard, number_of, rank, steady_top
 from dashboard.names import readable
-from dashboard.numbers import format_delta, format_exact, format_value, unit_of
+from dashboard.numbers import format_delta, format_exact, format_value, split_unit, unit_of
 from dashboard.reading import Reading
 from dashboard.state import STEP_NAMES, Explore, Range, resolve, write
-from dashboard.tiles import ADDITIVE, MEASURE_WORDS
+from dashboard.tiles import ADDITIVE, said_measure
 from dashboard.tokens import CATEGORIES
 
 LINES = len(CATEGORIES)
 SHRINK_BELOW = 0.7
+SPARSE = 0.34
+FEWEST_BUCKETS = 12
 SHRINK_AFTER_MS = 30_000
 
 
@@ -34,6 +36,7 @@ class Held:
     top: tuple[Group, ...] = ()
     high: float = 0.0
     high_since_ms: int = 0
+    coarser: int = 0
     before_key: tuple[object, ...] = ()
     before: Mapping[Group, float | None] = field(default_factory=dict)
     before_total: float | None = None
@@ -55,7 +58,7 @@ def view(model: Reading, state: Explore, held: Held, times: Times) -> tuple[dict
     if metric is None:
         return {"empty": unknown_metric(state) if catalogue else "", "state": controls(state, None)}, held
     state, notices = settled(state, metric)
-    span = resolve(state, times.now, times.kept_1s)
+    span = resolve(state, times.now, times.kept_1s, held.coarser)
     base = Query(metric.name, (state.measure or metric.measure,), span.first_ms, span.last_ms, None, (), state.where)
     total = model.query(base)
     ranked = _ranked(model, base, state)
@@ -63,8 +66,13 @@ def view(model: Reading, state: Explore, held: Held, times: Times) -> tuple[dict
     shown = _lined(ranked, state)
     held = replace(held, top=steady_top(held.top, shown, LINES))
     groups_shown = sum(_passes(group, state) for group, _ in ranked)
-    stepped = replace(base, start_ms=span.start_ms, end_ms=span.end_ms, step_s=span.step_s)
-    lines = _lines(model, stepped, state, metric, held.top, groups_shown, span)
+    lines = _lines(model, base, state, metric, held.top, groups_shown, span)
+    while is_sparse(lines):
+        wider = resolve(state, times.now, times.kept_1s, held.coarser + 1)
+        if wider.step_s == span.step_s or wider.buckets < FEWEST_BUCKETS:
+            break
+        held, span = replace(held, coarser=held.coarser + 1), wider
+        lines = _lines(model, base, state, metric, held.top, groups_shown, span)
     payload, held = _payload(metric, state, span, total, lines, held, times)
     payload["notices"] = [*notices, *span.notices]
     if state.by is not None:
@@ -107,6 +115,12 @@ def final_buckets(span: Range, known_ms: int, grace_ms: int) -> tuple[int, int]:
     return max((known_ms - grace_ms - span.start_ms) // size, 0), (known_ms - span.start_ms) // size
 
 
+def is_sparse(lines: Sequence[Line]) -> bool:
+    """Whether so few buckets have anything in them that single events are seen instead of a course."""
+    buckets = [value for line in lines if not line.is_rest for value in line.values[first_event(lines) :]]
+    return sum(map(bool, buckets)) < SPARSE * len(buckets)
+
+
 def first_event(lines: Sequence[Line]) -> int:
     """The first bucket in which a line has something; 0 when none has."""
     buckets = zip(*(line.values for line in lines), strict=True)
@@ -117,7 +131,7 @@ def _payload(
     metric: Metric, state: Explore, span: Range, total: Result, lines: tuple[Line, ...], held: Held, times: Times
 ) -> tuple[dict[str, Any], Held]:
     measure = state.measure or metric.measure
-    unit, additive = unit_of(measure, metric.unit), measure in ADDITIVE
+    (unit, _), additive = split_unit(unit_of(measure, metric.unit)), measure in ADDITIVE
     sealed, running = final_buckets(span, known_until(span, total.freshness, times), times.grace)
     values = [v for line in lines for v in line.values if v is not None]
     held = steady_high(held, max(values, default=0.0), times.now)
@@ -133,10 +147,10 @@ def _payload(
     payload = {
         "metric": readable(metric.name, 120),
         "about": readable(metric.description, 300) if metric.description else "",
-        "measure": MEASURE_WORDS.get(measure, measure),
+        "measure": said_measure(measure, metric),
         "number": {
             "text": format_value(number, unit),
-            "exact": format_exact(number, unit),
+            "exact": format_exact(number, unit_of(measure, metric.unit)),
             "delta": delta.text,
             "tone": delta.tone,
             "was": delta.was,
@@ -191,6 +205,7 @@ def _lines(
     model: Reading, query: Query, state: Explore, metric: Metric, top: Sequence[Group], shown: int, span: Range
 ) -> tuple[Line, ...]:
     """The lines: the whole, or the top groups and all others together."""
+    query = replace(query, start_ms=span.start_ms, end_ms=span.end_ms, step_s=span.step_s)
     empty = 0.0 if query.measures[0] in ADDITIVE else None
     blank = (empty,) * span.buckets
     if state.by is None:

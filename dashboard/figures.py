@@ -17,7 +17,7 @@ from dashboard.tokens import variable
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
 HEIGHT = 360
-TOP, BOTTOM, LEFT = 14, 38, 56
+TOP, BOTTOM, LEFT = 14, 38, 44
 LABEL_GAP = 15
 LABEL_LETTERS = 15
 QUIET: dict[str, Any] = {"type": "scatter", "hoverinfo": "skip", "connectgaps": False, "cliponaxis": False}
@@ -64,7 +64,7 @@ def time_chart(chart: Chart) -> Figure:
     if several:
         layout["annotations"] = end_names(chart)
         longest = max(len(readable(line.name, LABEL_LETTERS)) for line in chart.lines)
-        layout["margin"]["r"] = min(14 + 7 * longest, 124)
+        layout["margin"]["r"] = min(18 + 8 * longest, 136)
     return {"data": [*traces, pointer_trace(chart)], "layout": layout}
 
 
@@ -116,7 +116,13 @@ def time_layout(chart: Chart) -> dict[str, Any]:
     }
     return {
         "height": HEIGHT,
-        "margin": {"l": LEFT, "r": 14, "t": TOP, "b": BOTTOM, "pad": 0},
+        "margin": {
+            "l": max(16 + 7 * max(map(len, chart.axis.labels), default=0), LEFT),
+            "r": 14,
+            "t": TOP,
+            "b": BOTTOM,
+            "pad": 0,
+        },
         "font": {"family": FONT, "size": 12, "color": variable("text")},
         "paper_bgcolor": variable("surface"),
         "plot_bgcolor": variable("surface"),

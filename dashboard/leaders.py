@@ -8,7 +8,7 @@ from typing import Any
 
 from aggregates.queries import Metric, Result
 from dashboard.names import readable
-from dashboard.numbers import format_delta, format_value, unit_of
+from dashboard.numbers import format_delta, format_value, split_unit, unit_of
 from dashboard.state import Explore, address, toggled
 from dashboard.tiles import ADDITIVE
 from dashboard.tokens import CATEGORIES
@@ -57,7 +57,7 @@ def leaderboard(
 ) -> dict[str, Any]:
     """The largest groups with their share and change, and what the rest is; without the dimension's own filter."""
     measure = state.measure or metric.measure
-    unit, additive = unit_of(measure, metric.unit), measure in ADDITIVE
+    (unit, _), additive = split_unit(unit_of(measure, metric.unit)), measure in ADDITIVE
     largest = max((abs(v) for _, v in ranked if v is not None), default=0.0) or 1.0
     total = sum(v for _, v in ranked if v is not None)
     selected = {v for f in state.where if f.dimension == state.by and not f.negate for v in f.values}

@@ -67,8 +67,10 @@ def format_exact(value: float | None, unit: str | None = None) -> str:
 
 def format_delta(now: float | None, before: float | None, unit: str | None, better: str | None) -> Delta:
     """The change from `before` to `now`; `better` ("up", "down" or None) decides between good, bad and plain."""
-    if now is None or before is None or math.isnan(now) or math.isnan(before):
-        return Delta(MISSING, "none", "no data before" if now is not None else "")
+    if now is None or math.isnan(now):
+        return Delta("", "none", "no events")
+    if before is None or math.isnan(before):
+        return Delta(MISSING, "none", "no data before")
     was = f"was {format_value(before, unit)}"
     if now == before:
         return Delta("no change", "plain", was)
@@ -93,6 +95,17 @@ def unit_of(measure: str, unit: str | None) -> str | None:
     if measure == "count":
         return None
     return f"{unit or ''}/s" if measure == "rate" else unit
+
+
+def split_unit(unit: str | None) -> tuple[str | None, str]:
+    """(unit to write at a number, word to say beside it): a symbol stays at its number, a word such as "processes"
+    would only be repeated and leave no room."""
+    per_second = unit is not None and unit.endswith("/s")
+    name = (unit or "").removesuffix("/s").strip()
+    known = any(name in units for units in (SECONDS, BYTES, BYTES_IEC, CURRENCIES, ("ratio", "percent", "%")))
+    if known or len(name) <= 3:
+        return unit, ""
+    return "/s" if per_second else None, name
 
 
 def int_or_nan(value: float) -> float:

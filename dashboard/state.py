@@ -20,6 +20,7 @@ STEPS = (1, 10, 60, 300, 900, 3600, 86400)
 STEP_NAMES = {1: "1s", 10: "10s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h", 86400: "1d"}
 SPANS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 AUTO_BUCKETS = 400
+SPLIT_BUCKETS = 120  # several lines over each other have to be calmer to be read
 MOST_BUCKETS = 2_000
 LONGEST_TEXT = 4_096
 MOST_FIELDS = 64
@@ -158,15 +159,17 @@ def write_moment(moment: Moment) -> str:
     return f"{datetime.fromtimestamp(moment.ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def resolve(state: Explore, now_ms: int, kept_1s_ms: int) -> Range:
-    """The range, in buckets as fine as 400 buckets and the seconds that are kept allow."""
+def resolve(state: Explore, now_ms: int, kept_1s_ms: int, coarser: int = 0) -> Range:
+    """The range, in buckets as fine as a chart can show and as is kept, or so many steps coarser."""
     start, end = state.start.resolve(now_ms), state.end.resolve(now_ms)
     notices: tuple[str, ...] = ()
     if start >= end:
         start, end = now_ms - DEFAULT_FROM.ms, now_ms
         notices = ("The range is empty: showing the last 15 minutes.",)
     finest = 1 if start >= now_ms - kept_1s_ms else 60
-    step = next((s for s in STEPS if s >= finest and (end - start) / (s * 1000) <= AUTO_BUCKETS), STEPS[-1])
+    most = AUTO_BUCKETS if state.by is None else SPLIT_BUCKETS
+    steps = [s for s in STEPS if s >= finest and (end - start) / (s * 1000) <= most] or [STEPS[-1]]
+    step = steps[min(coarser, len(steps) - 1)]
     if state.step_s is not None:
         wanted = max(state.step_s, finest)
         if (end - start) / (wanted * 1000) <= MOST_BUCKETS:

@@ -8,7 +8,7 @@ from typing import Any
 from aggregates.queries import Metric, Tile, Window
 from dashboard.figures import compact
 from dashboard.names import readable
-from dashboard.numbers import format_delta, format_exact, format_value, unit_of
+from dashboard.numbers import format_delta, format_exact, format_value, split_unit, unit_of
 from dashboard.state import Explore, address
 
 WINDOWS = ("1m", "5m", "1h")
@@ -28,14 +28,14 @@ def tiles(now_ms: int, of: Iterable[Tile]) -> list[dict[str, Any]]:
 def tile(now_ms: int, one: Tile) -> dict[str, Any]:
     """One tile: names, the three windows as text, the sparkline's values, the age of the newest event."""
     metric = one.metric
-    unit = unit_of(metric.measure, metric.unit)
+    unit, _ = split_unit(unit_of(metric.measure, metric.unit))
     silent = silent_ms(now_ms, one)
     return {
         "metric": metric.name,
         "name": readable(metric.name, 80),
         "dimensions": list(metric.dimensions),
         "about": readable(metric.description, 300) if metric.description else "",
-        "measure": MEASURE_WORDS.get(metric.measure, metric.measure),
+        "measure": said_measure(metric.measure, metric),
         "windows": {name: window(one.windows.get(name), unit, metric) for name in WINDOWS},
         "spark": [compact(v) for v in begun(one)],
         "additive": metric.measure in ADDITIVE,
@@ -65,13 +65,20 @@ def silent_ms(now_ms: int, one: Tile) -> int:
     return max(now_ms % 60_000 + (minutes_ago - 1) * 60_000, 0)
 
 
+def said_measure(measure: str, metric: Metric) -> str:
+    """The measure in words, with the unit where that is a word: "total flights", "latest"."""
+    _, unit = split_unit(unit_of(measure, metric.unit))
+    word = MEASURE_WORDS.get(measure, measure)
+    return f"{unit} {word}" if unit and measure == "rate" else f"{word} {unit}" if unit else word
+
+
 def window(values: Window | None, unit: str | None, metric: Metric) -> dict[str, str]:
     """The value of one window, its exact form and its change against the window before."""
     now, before = (values.value, values.previous) if values else (None, None)
     delta = format_delta(now, before, unit, metric.better)
     return {
         "text": format_value(now, unit),
-        "exact": format_exact(now, unit),
+        "exact": format_exact(now, unit_of(metric.measure, metric.unit)),
         "delta": delta.text,
         "tone": delta.tone,
         "was": delta.was,

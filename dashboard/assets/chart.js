@@ -48,7 +48,7 @@
     const phone = window.innerWidth < PHONE;
     const { data, layout } = painted(chart.figure, getComputedStyle(document.documentElement));
     const margin = { ...layout.margin };
-    if (phone) { margin.l = 48; margin.r = 10; layout.annotations = []; layout.height = 240; layout.dragmode = false; }
+    if (phone) { margin.r = 10; layout.annotations = []; layout.height = 240; layout.dragmode = false; }
     const { vals, text } = marks(chart, plot.clientWidth - margin.l - margin.r);
     layout.margin = margin;
     layout.xaxis.tickvals = vals;

@@ -74,11 +74,11 @@
     const head = root.appendChild(tb.el('span', 'tb-head'));
     const name = head.appendChild(tb.el('span', 'tb-name'));
     const measure = head.appendChild(tb.el('span', 'tb-measure'));
-    const chip = head.appendChild(tb.el('span', 'tb-chip tb-stale'));
     const row = root.appendChild(tb.el('span', 'tb-headline'));
     const value = row.appendChild(tb.el('span', 'tb-value'));
     const delta = row.appendChild(tb.el('span', 'tb-delta'));
     const was = row.appendChild(tb.el('span', 'tb-was'));
+    const chip = row.appendChild(tb.el('span', 'tb-chip tb-stale'));
     const drawing = spark();
     root.appendChild(drawing.root);
     const foot = root.appendChild(tb.el('span', 'tb-foot'));

@@ -25,7 +25,7 @@ INDEX = """<!DOCTYPE html>
     {%metas%}
     <title>{%title%}</title>
     <link rel="icon" type="image/svg+xml" href="/assets/mark.svg">
-    <script src="/assets/theme.js?m=THEME"></script>
+    <script src="/assets/head.js?m=STAMP" data-plotly="PLOTLY"></script>
     {%css%}
   </head>
   <body>
@@ -52,8 +52,9 @@ def first_view(document: Callable[..., str]) -> Callable[..., str]:
 
 
 def index_string(assets: Path) -> str:
-    """The template of the document; the theme's script stands before everything that paints."""
-    return INDEX.replace("THEME", str(int((assets / "theme.js").stat().st_mtime)))
+    """The template of the document; the script that sets the theme stands before everything that paints."""
+    stamp = str(int((assets / "head.js").stat().st_mtime))
+    return INDEX.replace("STAMP", stamp).replace("PLOTLY", explore.plotly_url())
 
 
 def layout() -> Any:

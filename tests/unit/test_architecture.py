@@ -13,7 +13,13 @@ PACKAGES = ("ingest", "aggregates", "dashboard", "tallyboard")  # each may impor
 CONTRACT = {
     # From `ingest`: the event, the log, the registry, and how a role serves health and ends.
     "ingest": {"ingest.events", "ingest.log", "ingest.registry", "ingest.service"},
-    "aggregates": {"aggregates.queries", "aggregates.query_fields", "aggregates.readmodel", "aggregates.projector", "aggregates.settings"},
+    "aggregates": {
+        "aggregates.queries",
+        "aggregates.query_fields",
+        "aggregates.readmodel",
+        "aggregates.projector",
+        "aggregates.settings",
+    },
 }
 ONLY_IN = {
     "faust": {"aggregates.stream", "aggregates.projector"},

@@ -79,7 +79,7 @@ def test_golden_values(value: float | None, unit: str | None, text: str) -> None
         (5, 0, None, None, "▲ new", "plain"),
         (-50, -20, None, None, "▼ 30", "plain"),
         (3, None, None, None, MISSING, "none"),
-        (None, 3, None, None, MISSING, "none"),
+        (None, 3, None, None, "", "none"),
         (0.0423, 0.0301, "ratio", "down", f"▲ 1.2{N}pp", "bad"),
         (5, 5, None, "up", "no change", "plain"),
         (100.01, 100, None, None, "▲ <0.1%", "plain"),

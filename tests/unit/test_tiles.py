@@ -26,7 +26,7 @@ def test_a_tile_is_written_in_its_unit_with_its_change() -> None:
         "was": "was €10.00",
     }
     assert (found["windows"]["5m"]["delta"], found["windows"]["5m"]["was"]) == ("–", "no data before")
-    assert (found["windows"]["1h"]["text"], found["windows"]["1h"]["was"]) == ("–", "")
+    assert (found["windows"]["1h"]["text"], found["windows"]["1h"]["was"]) == ("–", "no events")
     assert found["href"] == "/explore?metric=m%3Cb%3E"
     assert found["silent_ms"] is None
 
