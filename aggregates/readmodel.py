@@ -113,10 +113,11 @@ class ReadModel:
         """Answer a query. Raises `UnknownMetric` or `TooManyRows`."""
         started = time.perf_counter()
         entry = self._entry(query.metric)
+        # Taken before the transaction begins: an answer may hold more than its position says, never less.
+        freshness = self.freshness(self._clock())
         with self._store.reader() as cursor:
             row = cursor.execute("SELECT sealed_until, seconds_from FROM levels").fetchone()
             planned = statement(query, entry, Kept(*(row or (0, 0))))
-            freshness = self.freshness(self._clock())
             found = cursor.execute(planned.sql, planned.parameters)
             names = [column[0] for column in found.description or ()]
             cells = found.fetchmany(MAX_ROWS + 1)

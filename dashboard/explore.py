@@ -13,13 +13,14 @@ from typing import Any
 from aggregates.queries import Filter, Freshness, Metric, Query, Result
 from dashboard.axes import time_marks, value_axis
 from dashboard.controls import api_query, controls, no_events, settled, unknown_metric
-from dashboard.figures import Chart, Line, time_chart
+from dashboard.figures import time_chart
 from dashboard.leaders import Group, Ranked, group_of, groups, leaderboard, number_of, rank, steady_top
+from dashboard.lines import Chart, Line
 from dashboard.names import readable
-from dashboard.numbers import format_delta, format_exact, format_value, split_unit, unit_of
+from dashboard.numbers import format_value, split_unit, unit_of
 from dashboard.reading import Reading
 from dashboard.state import STEP_NAMES, Explore, Range, resolve, write
-from dashboard.tiles import ADDITIVE, said_measure
+from dashboard.tiles import ADDITIVE, said_measure, written
 from dashboard.tokens import CATEGORIES
 
 LINES = len(CATEGORIES)
@@ -142,34 +143,19 @@ def _payload(
     lines = tuple(replace(line, values=_hushed(line.values, begin, running + 1)) for line in lines)
     chart = Chart(span.start_ms, span.step_s * 1000, lines, sealed, running, additive, axis, marks)
     number = number_of(total.rows[0][-1]) if total.rows else None
-    delta = format_delta(number, held.before_total, unit, metric.better)
     api = api_query(state, span)
     payload = {
         "metric": readable(metric.name, 120),
         "about": readable(metric.description, 300) if metric.description else "",
         "measure": said_measure(measure, metric),
-        "number": {
-            "text": format_value(number, unit),
-            "exact": format_exact(number, unit_of(measure, metric.unit)),
-            "delta": delta.text,
-            "tone": delta.tone,
-            "was": delta.was,
-        },
+        "number": written(number, held.before_total, metric, measure),
         "start_ms": span.start_ms,
         "step_ms": span.step_s * 1000,
         "step": STEP_NAMES[span.step_s],
         "running": running,
         "figure": time_chart(chart),
         "marks": [[m.at_ms, m.text, m.day] for m in marks],
-        "lines": [
-            {
-                "name": readable(line.name, 80),
-                "colour": line.colour,
-                "rest": line.is_rest,
-                "texts": [None if v is None else format_value(v, unit) for v in line.values],
-            }
-            for line in lines
-        ],
+        "lines": [_said_line(line, unit) for line in lines],
         "empty": None if any(values) or (values and not additive) else no_events(state),
         "address": write(state),
         "csv": f"/api/v1/query?{api}&format=csv",
@@ -185,6 +171,16 @@ def _ranked(model: Reading, base: Query, state: Explore) -> Ranked:
     if state.by is None:
         return []
     return rank(groups(model.query(replace(base, by=(state.by,), where=_others(state)))))
+
+
+def _said_line(line: Line, unit: str | None) -> dict[str, Any]:
+    """A line for the tip and the table: every value as text."""
+    return {
+        "name": readable(line.name, 80),
+        "colour": line.colour,
+        "rest": line.is_rest,
+        "texts": [None if v is None else format_value(v, unit) for v in line.values],
+    }
 
 
 def _before(model: Reading, base: Query, state: Explore, span: Range, held: Held, known_ms: int) -> Held:

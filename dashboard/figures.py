@@ -8,51 +8,19 @@ with the data enters a figure unescaped: plotly reads markup.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from dashboard.axes import TimeMark, ValueAxis
-from dashboard.names import escaped, readable
+from dashboard.axes import ValueAxis
+from dashboard.lines import Chart, Line, end_names, names_width
 from dashboard.tokens import variable
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
 HEIGHT = 360
 TOP, BOTTOM, LEFT = 14, 38, 44
-LABEL_GAP = 15
-LABEL_LETTERS = 15
 QUIET: dict[str, Any] = {"type": "scatter", "hoverinfo": "skip", "connectgaps": False, "cliponaxis": False}
 
 Trace = dict[str, Any]
 Figure = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One series of a chart: its name as it came, a value for every bucket (None: no value), a colour token."""
-
-    name: str
-    values: tuple[float | None, ...]
-    colour: str
-    is_rest: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """What a time chart shows. Buckets [:sealed] are final, [sealed:running] may change, [running:] are open."""
-
-    start_ms: int
-    step_ms: int
-    lines: tuple[Line, ...]
-    sealed: int
-    running: int
-    additive: bool
-    axis: ValueAxis
-    marks: tuple[TimeMark, ...]
-
-    @property
-    def buckets(self) -> int:
-        """How many buckets every line has."""
-        return len(self.lines[0].values) if self.lines else 0
 
 
 def time_chart(chart: Chart) -> Figure:
@@ -62,9 +30,8 @@ def time_chart(chart: Chart) -> Figure:
     traces = [trace for line in chart.lines for trace in line_traces(chart, line, fill=not several)]
     layout = time_layout(chart)
     if several:
-        layout["annotations"] = end_names(chart)
-        longest = max(len(readable(line.name, LABEL_LETTERS)) for line in chart.lines)
-        layout["margin"]["r"] = min(18 + 8 * longest, 136)
+        layout["annotations"] = end_names(chart, HEIGHT - TOP - BOTTOM)
+        layout["margin"]["r"] = names_width(chart)
     return {"data": [*traces, pointer_trace(chart)], "layout": layout}
 
 
@@ -141,45 +108,6 @@ def time_layout(chart: Chart) -> dict[str, Any]:
     }
 
 
-def end_names(chart: Chart) -> list[dict[str, Any]]:
-    """The names at the right ends of the lines, at least `LABEL_GAP` pixels apart, in the lines' own order."""
-    height = HEIGHT - TOP - BOTTOM
-    span = chart.axis.high - chart.axis.low
-    wanted = [(_last(line, chart) - chart.axis.low) / span * height for line in chart.lines]
-    spread = spread_apart(wanted, LABEL_GAP, height)
-    return [
-        {
-            "xref": "paper",
-            "yref": "paper",
-            "x": 1,
-            "y": round(place / height, 4),
-            "xanchor": "left",
-            "yanchor": "middle",
-            "xshift": 8,
-            "showarrow": False,
-            "text": escaped(readable(line.name, LABEL_LETTERS)),
-            "font": {"size": 12, "color": variable("muted" if line.is_rest else "text")},
-        }
-        for line, place in zip(chart.lines, spread, strict=True)
-    ]
-
-
-def spread_apart(wanted: Sequence[float], gap: float, height: float) -> list[float]:
-    """Places near the wanted ones (pixels from the bottom), in their order and `gap` apart, within [0, height] if
-    they fit."""
-    order = sorted(range(len(wanted)), key=lambda i: (wanted[i], i))
-    places = [0.0] * len(wanted)
-    floor = 0.0
-    for i in order:
-        places[i] = max(wanted[i], floor)
-        floor = places[i] + gap
-    ceiling = max(height, gap * (len(wanted) - 1))
-    for i in reversed(order):
-        places[i] = min(places[i], ceiling)
-        ceiling = places[i] - gap
-    return places
-
-
 def _span(chart: Chart, line: Line, start: int, end: int) -> dict[str, Any]:
     """Buckets [start, end) of a line on the even grid of the chart."""
     return {
@@ -207,11 +135,6 @@ def compact(value: float | None) -> float | int | None:
         return None
     short = float(f"{value:.6g}")
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
-
-
-def _last(line: Line, chart: Chart) -> float:
-    closed = [v for v in line.values[: chart.running] if v is not None] or [v for v in line.values if v is not None]
-    return min(max(closed[-1], chart.axis.low), chart.axis.high) if closed else chart.axis.low
 
 
 def _time_axis(chart: Chart) -> dict[str, Any]:

@@ -79,17 +79,6 @@ def format_delta(now: float | None, before: float | None, unit: str | None, bett
     return Delta(f"{'▲' if rising else '▼'} {_change(now, before, unit)}", tone, was)
 
 
-def format_age(milliseconds: float) -> str:
-    """How old something is: 0.4 s, 12 s, 4 min, 3 h, 2 d."""
-    seconds = max(milliseconds, 0.0) / 1000
-    if seconds < 9.95:
-        return f"{seconds:.1f}{NARROW}s"
-    for size, name, limit in ((1, "s", 60), (60, "min", 3600), (3600, "h", 86400)):
-        if seconds < limit:
-            return f"{int(seconds / size)}{NARROW}{name}"
-    return f"{int(seconds / 86400)}{NARROW}d"
-
-
 def unit_of(measure: str, unit: str | None) -> str | None:
     """The unit of a measure of a metric: counting events loses the unit, a rate gets one per second."""
     if measure == "count":

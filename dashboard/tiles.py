@@ -28,7 +28,6 @@ def tiles(now_ms: int, of: Iterable[Tile]) -> list[dict[str, Any]]:
 def tile(now_ms: int, one: Tile) -> dict[str, Any]:
     """One tile: names, the three windows as text, the sparkline's values, the age of the newest event."""
     metric = one.metric
-    unit, _ = split_unit(unit_of(metric.measure, metric.unit))
     silent = silent_ms(now_ms, one)
     return {
         "metric": metric.name,
@@ -36,7 +35,7 @@ def tile(now_ms: int, one: Tile) -> dict[str, Any]:
         "dimensions": list(metric.dimensions),
         "about": readable(metric.description, 300) if metric.description else "",
         "measure": said_measure(metric.measure, metric),
-        "windows": {name: window(one.windows.get(name), unit, metric) for name in WINDOWS},
+        "windows": {name: written(*values_of(one.windows.get(name)), metric, metric.measure) for name in WINDOWS},
         "spark": [compact(v) for v in begun(one)],
         "additive": metric.measure in ADDITIVE,
         "silent_ms": silent if silent > SILENT_MS else None,
@@ -72,13 +71,19 @@ def said_measure(measure: str, metric: Metric) -> str:
     return f"{unit} {word}" if unit and measure == "rate" else f"{word} {unit}" if unit else word
 
 
-def window(values: Window | None, unit: str | None, metric: Metric) -> dict[str, str]:
-    """The value of one window, its exact form and its change against the window before."""
-    now, before = (values.value, values.previous) if values else (None, None)
+def values_of(window: Window | None) -> tuple[float | None, float | None]:
+    """The value of a window and of the one before."""
+    return (window.value, window.previous) if window else (None, None)
+
+
+def written(now: float | None, before: float | None, metric: Metric, measure: str) -> dict[str, str]:
+    """A value of a measure: short, exact, and with its change against the value before."""
+    full = unit_of(measure, metric.unit)
+    unit, _ = split_unit(full)
     delta = format_delta(now, before, unit, metric.better)
     return {
         "text": format_value(now, unit),
-        "exact": format_exact(now, unit_of(metric.measure, metric.unit)),
+        "exact": format_exact(now, full),
         "delta": delta.text,
         "tone": delta.tone,
         "was": delta.was,

@@ -90,15 +90,7 @@ def _chart() -> Any:
                 ],
                 className="tb-chart-head",
             ),
-            html.Div(
-                [
-                    html.Button("Back to live", id="to-live", className="tb-button tb-primary", hidden=True),
-                    html.Button("Copy link", id="copy-link", className="tb-button"),
-                    html.Button("Copy as curl", id="copy-query", className="tb-button"),
-                    html.A("CSV", id="csv", className="tb-button", download="tallyboard.csv"),
-                ],
-                className="tb-actions",
-            ),
+            _actions(),
             html.Div(
                 [
                     html.Div(
@@ -120,6 +112,18 @@ def _chart() -> Any:
         id="chart",
         className="tb-tile tb-chart",
         **{"aria-busy": "true"},
+    )
+
+
+def _actions() -> Any:
+    return html.Div(
+        [
+            html.Button("Back to live", id="to-live", className="tb-button tb-primary", hidden=True),
+            html.Button("Copy link", id="copy-link", className="tb-button"),
+            html.Button("Copy as curl", id="copy-query", className="tb-button"),
+            html.A("CSV", id="csv", className="tb-button", download="tallyboard.csv"),
+        ],
+        className="tb-actions",
     )
 
 

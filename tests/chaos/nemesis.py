@@ -169,12 +169,13 @@ class Nemesis:
 
     async def _keep(self, victim: Victim) -> None:
         while True:
-            if not victim.alive and victim.name not in self._killed:
-                self.exits.append((self._now(), victim.name))
+            if not victim.alive:
+                if victim.name not in self._killed:
+                    self.exits.append((self._now(), victim.name))
+                self._killed.discard(victim.name)
             while not victim.alive:
                 await victim.start()
                 await asyncio.sleep(_LOOK_S)
-            self._killed.discard(victim.name)
             await asyncio.sleep(_LOOK_S)
 
     async def run(self) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from dashboard import tokens
 from dashboard.axes import time_marks, value_axis
-from dashboard.figures import Chart, Line, spread_apart, time_chart
+from dashboard.figures import time_chart
+from dashboard.lines import Chart, Line, spread_apart
 from dashboard.names import escaped, readable
 
 NOON = 1_795_435_200_000
@@ -75,7 +76,7 @@ def test_gaps_stay_gaps_and_lone_values_are_points() -> None:
 
 def test_names_are_escaped_and_only_stand_beside_several_lines() -> None:
     several = time_chart(chart([[1.0, 2.0], [3.0, 4.0]], 2, 2))["layout"]["annotations"]
-    assert [a["text"] for a in several] == ["&lt;b&gt;0&lt;/b&gt;", "&lt;b&gt;1&lt;/b&gt;"]
+    assert [a["text"] for a in several] == ["&lt;b&gt;0&lt;/b&gt;", "&lt;b&gt;1&lt;/b&gt;", "●", "●"]
     assert time_chart(chart([[1.0, 2.0]], 2, 2))["layout"]["annotations"] == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.numbers import MINUS, MISSING, NARROW, format_age, format_delta, format_exact, format_value, unit_of
+from dashboard.numbers import MINUS, MISSING, NARROW, format_delta, format_exact, format_value, unit_of
 
 N = NARROW
 UNITS = (None, "ratio", "percent", "s", "ms", "min", "B", "bytes_iec", "EUR", "JPY", "/s", "B/s", "EUR/s", "mi")
@@ -95,20 +95,6 @@ def test_golden_changes(
 def test_a_change_names_its_base() -> None:
     assert format_delta(3, 2.5, "EUR", None).was == "was €2.50"
     assert format_delta(3, None, "EUR", None).was == "no data before"
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "text"),
-    [
-        (400, f"0.4{N}s"),
-        (12_900, f"12{N}s"),
-        (240_000, f"4{N}min"),
-        (3 * 3_600_000, f"3{N}h"),
-        (2 * 86_400_000, f"2{N}d"),
-    ],
-)
-def test_ages(milliseconds: int, text: str) -> None:
-    assert format_age(milliseconds) == text
 
 
 def test_units_of_measures() -> None:
