@@ -19,6 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from aggregates import deltas
+from aggregates.database import StoreError
 from aggregates.levels import sealable, watermark
 from aggregates.positions import Broken, Position, PositionError, check
 from aggregates.readmodel import ReadModel
@@ -156,6 +157,10 @@ class Projector:
         self._writer.shutdown()
 
 
+class ProjectionError(Exception):
+    """The read model cannot be kept up to date; the message is for the operator."""
+
+
 @dataclass(frozen=True, slots=True)
 class Projection:
     """A running projector."""
@@ -183,7 +188,18 @@ class Projection:
 async def open_projection(
     settings: ReadModelSettings, registry: Registry, metrics: CollectorRegistry
 ) -> AsyncIterator[Projection]:
-    """Open the read model's file and keep it up to date. Raises `StoreError`, `LogError` or `PositionError`."""
+    """Open the read model's file and keep it up to date. Raises `ProjectionError`."""
+    try:
+        async with _open(settings, registry, metrics) as projection:
+            yield projection
+    except (StoreError, LogError, PositionError) as error:
+        raise ProjectionError(str(error)) from error
+
+
+@asynccontextmanager
+async def _open(
+    settings: ReadModelSettings, registry: Registry, metrics: CollectorRegistry
+) -> AsyncIterator[Projection]:
     views = {name: metric.views for name, metric in registry.metrics.items() if metric.views is not None}
     store = await asyncio.to_thread(Store, settings.file, views)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 from aggregates.catalogue import MetricEntry
@@ -153,7 +154,17 @@ class ReadModel:
         known = self._store.catalogue.metrics
         order = [name for name in self._registry.metrics if name in known]
         order += sorted(set(known) - set(order))
-        return tuple(self.metric(name) for name in order)
+        newest = self.last_events()
+        return tuple(replace(self.metric(name), last_event_ms=newest.get(name)) for name in order)
+
+    def last_events(self) -> dict[str, int]:
+        """Metric → newest event time in ms, to the second while seconds are kept, else to the minute."""
+        with self._store.reader() as cursor:
+            found = cursor.execute(
+                "SELECT metric, 1000 * max(time) FROM groups JOIN "
+                "(SELECT id, time FROM total_1s UNION ALL SELECT id, time FROM total_1m) ON group_id = id GROUP BY metric"
+            ).fetchall()
+        return dict(found)
 
     def dimension_values(self, metric: str, dimension: str, limit: int = 50) -> list[str]:
         """Values of a dimension, those of most series first."""

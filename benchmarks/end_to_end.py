@@ -36,27 +36,32 @@ def measure(stack: Stack, events: int, connections: int, *, ids: bool, seed: int
     load = workload(events, time.time_ns() // 1_000_000, ids=ids, seed=seed)
     prepared = requests("127.0.0.1", stack.ports["ingest"], load.bodies(BATCH))
     wanted, before = load.expected(), answers(stack, load)
+    counted = _counted(stack)
     usage = stack.usage()
     start = time.perf_counter()
     sent = uvloop.run(send_all("127.0.0.1", stack.ports["ingest"], prepared, connections))
     acknowledged = time.perf_counter() - start
     assert sent.statuses.get(202) == len(prepared), sent.statuses
-    _wait_visible(stack, events, sum(count for count, _ in before.values()))
+    _wait_visible(stack, counted + events)
     visible = time.perf_counter() - start
     check(answers(stack, load), before, wanted)
     spent = {role: (cpu - usage[role][0]) / events * 1e6 for role, (cpu, _) in stack.usage().items()}
     return Run(events / acknowledged, events / visible, spent)
 
 
-def _wait_visible(stack: Stack, events: int, before: int) -> None:
+def _wait_visible(stack: Stack, events: int) -> None:
     deadline = time.monotonic() + _PATIENCE_S
+    while _counted(stack) < events:
+        if time.monotonic() > deadline:
+            raise AssertionError("the events did not become visible in time")
+        time.sleep(0.02)
+
+
+def _counted(stack: Stack) -> int:
+    """Events of the workload's metrics that answers hold by now."""
     with httpx.Client(base_url=stack.url("dashboard")) as client:
-        while time.monotonic() < deadline:
-            found = [_query(client, metric=metric, measures="count", **{"from": "-6h"}) for metric in METRICS]
-            if sum(rows[0][0] for rows in found if rows) - before >= events:
-                return
-            time.sleep(0.02)
-    raise AssertionError("the events did not become visible in time")
+        found = [_query(client, metric=metric, measures="count", **{"from": "-6h"}) for metric in METRICS]
+    return sum(rows[0][0] for rows in found if rows)
 
 
 def answers(stack: Stack, load: Workload) -> Expected:

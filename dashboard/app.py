@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aggregates.projector import open_projection
+from aggregates.projector import ProjectionError, open_projection
 from dashboard import api
 from dashboard.edge import Compressor, Guard, content_policy
 from dashboard.feed import Clock, Feed
@@ -123,6 +123,14 @@ def serve(settings: DashboardSettings, registry: Registry) -> None:
 
 
 async def _serve(settings: DashboardSettings, registry: Registry) -> None:
+    try:
+        await _run(settings, registry)
+    except ProjectionError as error:
+        log.error("%s", error)
+        raise SystemExit(1) from None
+
+
+async def _run(settings: DashboardSettings, registry: Registry) -> None:
     metrics = CollectorRegistry()
     async with open_projection(settings.read_model, registry, metrics) as projection:
         app = create_app(
@@ -137,5 +145,4 @@ async def _serve(settings: DashboardSettings, registry: Registry) -> None:
         projection.failed.add_done_callback(lambda _: server.stop())
         await server.serve()
         if projection.failed.done():
-            log.error("the read model cannot go on: %s", projection.failed.result())
-            raise SystemExit(1)
+            raise ProjectionError(f"the read model cannot go on: {projection.failed.result()}")

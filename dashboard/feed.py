@@ -139,8 +139,8 @@ class Feed:
             began = loop.time()
             if began >= due:
                 due = max(due + self._settings.tick_ms / 1000, began)
-                await self._next_tick()
-                self._send(set(self._readers), await self._charts(self._readers))
+                if await self._next_tick():
+                    self._send(set(self._readers), await self._charts(self._readers))
             else:
                 await self._newcomers()
             self.counters.busy_seconds += loop.time() - began
@@ -155,11 +155,17 @@ class Feed:
         # several changes of one moment are served together
         await asyncio.sleep(min(0.01, max(seconds, 0)))
 
-    async def _next_tick(self) -> None:
+    async def _next_tick(self) -> bool:
+        """Prepares the message of this tick; without one browsers find their numbers growing old, and say so."""
         self._tick += 1
         self.counters.ticks += 1
         now = self._clock()
-        freshness, overview = await asyncio.to_thread(self._overview, now)
+        try:
+            freshness, overview = await asyncio.to_thread(self._overview, now)
+        except Exception:
+            self.counters.failures += 1
+            log.exception("tick failed")
+            return False
         self._base = _encode({
             "v": self._tick,
             "now": now,
@@ -167,6 +173,7 @@ class Feed:
             "reasons": self._reasons(),
             "tiles": overview,
         })  # fmt: skip
+        return True
 
     def _overview(self, now: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         fresh = self._model.freshness(now)

@@ -213,7 +213,7 @@ def query(
     to: Annotated[str | None, typer.Option("--to")] = None,
     step: Annotated[str | None, typer.Option(help="auto, 1s, 10s, 1m, 5m, 15m, 1h, 1d.")] = None,
     by: Annotated[str | None, typer.Option(help="Comma-separated dimensions.")] = None,
-    where: Annotated[list[str] | None, typer.Option(help="country:NL or country:!NL; repeatable.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="country:NL or !country:NL; repeatable.")] = None,
     min_position: Annotated[str | None, typer.Option(help="Wait until this position is applied.")] = None,
     output: Annotated[Format, typer.Option("--format")] = Format.table,
     url: _Url = None,

@@ -25,7 +25,7 @@ class Counted:
 
     def add(self, metric: MetricDefinition, events: Iterable[tuple[int, float, Mapping[str, str]]]) -> None:
         """Counts events of (epoch milliseconds, value, dimensions)."""
-        batch: list[Event] = [(metric.name, dict(dimensions), at_ms, value, None) for at_ms, value, dimensions in events]
+        batch: list[Event] = [(metric.name, dict(named), at_ms, value, None) for at_ms, value, named in events]
         delta = self._rollup.add(log_records([batch], self._records, max(event[2] for event in batch)))
         assert delta is not None
         self._store.apply(inputs_of([delta], self._records))

@@ -26,6 +26,8 @@ _LOOK_S = 0.05
 _READY_WITHIN_S = 10.0
 _BLIND = 0.3
 _FIRST_GUESS_S = 1.2
+_DWELL_S = {"broker": (0.5, 9.0)}
+_SHORT_DWELL_S = (0.1, 2.0)
 
 
 class Victim(Protocol):
@@ -47,7 +49,7 @@ class BrokerVictim:
 
     def __init__(self, kafka: EmbeddedKafka) -> None:
         self._kafka = kafka
-        self._ready = False
+        self._ready = self.alive
 
     @property
     def alive(self) -> bool:
@@ -119,12 +121,13 @@ class Strike:
 
 
 def schedule(seed: int, kills: Mapping[str, int]) -> dict[str, list[Strike]]:
-    """Strikes by victim. The first of each is aimed, so that there is something to lose."""
+    """Strikes by victim. The first of each is aimed, so that there is something to lose; the broker, whose outage is
+    everyone's, is left alone for longer."""
     strikes: dict[str, list[Strike]] = {}
     for name, count in kills.items():
         draw = random.Random(f"{seed}/{name}")
         aims = [number == 0 or draw.random() >= _BLIND for number in range(count)]
-        strikes[name] = [Strike(aimed, draw.uniform(0.1, 2.0)) for aimed in aims]
+        strikes[name] = [Strike(aimed, draw.uniform(*_DWELL_S.get(name, _SHORT_DWELL_S))) for aimed in aims]
     return strikes
 
 
@@ -161,11 +164,16 @@ class Nemesis:
     async def keeping(self) -> AsyncIterator[None]:
         """Start again whatever has ended, until the block is left."""
         self._killed |= {victim.name for victim in self.victims if not victim.alive}
-        async with asyncio.TaskGroup() as group:
-            keepers = [group.create_task(self._keep(victim)) for victim in self.victims]
+        keepers = [asyncio.create_task(self._keep(victim)) for victim in self.victims]
+        try:
             yield
+        finally:
             for keeper in keepers:
                 keeper.cancel()
+            ends = await asyncio.gather(*keepers, return_exceptions=True)
+            for error in ends:
+                if isinstance(error, Exception):
+                    raise error
 
     async def _keep(self, victim: Victim) -> None:
         while True:
@@ -192,13 +200,17 @@ class Nemesis:
                     break
                 await asyncio.sleep(_LOOK_S)
             await asyncio.sleep(strike.dwell_s)
-            while not victim.alive:  # it ended by itself meanwhile
-                await asyncio.sleep(_LOOK_S)
+            await self._until_it_lives(victim)
             self._killed.add(victim.name)
             victim.kill()
             self.kills.append((self._now(), victim.name))
             if victim.name in self.aftermath:
                 group.create_task(self.aftermath[victim.name]())
+
+    async def _until_it_lives(self, victim: Victim) -> None:
+        """It may have ended by itself meanwhile."""
+        while not victim.alive:
+            await asyncio.sleep(_LOOK_S)
 
     def _now(self) -> float:
         return round(time.monotonic() - self._begin, 2)

@@ -77,6 +77,16 @@ def read_log(bootstrap: str, topic: str) -> RawLog:
     return RawLog([event for events in found.values() for event in events], ends)
 
 
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Partition → offset of the record that will be appended next."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
+    try:
+        partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+        return {tp.partition: int(end) for tp, end in consumer.end_offsets(partitions).items()}
+    finally:
+        consumer.close()
+
+
 def decode(partition: int, offset: int, value: bytes, headers: dict[str, bytes]) -> list[LoggedEvent]:
     """The events of one record."""
     with pa.ipc.open_stream(value) as stream:
