@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ingest.events import UInt64Array
+from ingest.series import UInt64Array
 
 TOTAL_VIEW, SERIES_VIEW = "", "*"
 IdArray = npt.NDArray[np.int32]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import msgspec
 import pyarrow as pa
 
-from ingest.events import SERIES_TYPE
+from ingest.series import SERIES_TYPE
 
 VERSION = 1
 _METADATA_KEY = b"tallyboard"

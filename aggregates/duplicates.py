@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ingest.events import MAX_RECORD_EVENTS, Int64Array, UInt64Array
+from ingest.events import MAX_RECORD_EVENTS
+from ingest.series import Int64Array, UInt64Array
 
 BoolArray = npt.NDArray[np.bool_]
 _FIRST_SIZE = 1 << 12

@@ -8,7 +8,7 @@ import pyarrow as pa
 from aggregates.catalogue import IdArray
 from aggregates.deltas import Delta
 from aggregates.merge import NO_TIME, Partials
-from ingest.events import FloatArray
+from ingest.series import FloatArray
 
 _PARTITION_SHIFT = 48
 

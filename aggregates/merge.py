@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ingest.events import FloatArray, Int64Array
+from ingest.series import FloatArray, Int64Array
 
 NO_TIME = np.iinfo(np.int64).min
 """`last_time` of a partial in which nothing numeric was counted."""

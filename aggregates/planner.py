@@ -16,18 +16,19 @@ NEWEST = "last_time::HUGEINT * 18446744073709551616 + last_place"
 """The total order by which one partial's last is newer than another's: event time, then place in the log."""
 MERGES = {
     "count": "sum(count)::BIGINT",
+    "numbers": "sum(count) FILTER (WHERE sum IS NOT NULL)::BIGINT",
     "sum": "sum(sum)",
     "min": "min(min)",
     "max": "max(max)",
     "last": f"arg_max(last, {NEWEST})",
 }
-"""Measure → SQL that merges partials. avg and rate are made from count and sum."""
+"""Part → SQL that merges partials. `numbers` counts the events with a numeric value; avg and rate are made of parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL and its parameters; the answer's columns are bucket (seconds), one per dimension of `by`, count, sum,
-    min, max, last."""
+    """SQL and its parameters; the answer's columns are bucket (seconds), one per dimension of `by`, then the
+    parts of `MERGES`."""
 
     sql: str
     parameters: list[object]

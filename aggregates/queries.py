@@ -139,14 +139,14 @@ EMPTY: Mapping[str, object] = {"count": 0, "sum": 0.0}
 def measure_of(measure: str, partial: Mapping[str, object], seconds: float) -> object:
     """A measure from a merged partial: count and sum of nothing are 0, everything else of nothing is None. `rate` is
     the sum per second of the bucket."""
-    count, total = partial.get("count"), partial.get("sum")
+    numbers, total = partial.get("numbers"), partial.get("sum")
     match measure:
         case "count":
-            return count
+            return partial.get("count")
         case "sum":
             return total
         case "avg":
-            return total / count if isinstance(total, float) and isinstance(count, int) and count else None
+            return total / numbers if isinstance(total, float) and isinstance(numbers, int) and numbers else None
         case "rate":
             return total / seconds if isinstance(total, float) else None
         case _:

@@ -161,8 +161,9 @@ class ReadModel:
         """Metric → newest event time in ms, to the second while seconds are kept, else to the minute."""
         with self._store.reader() as cursor:
             found = cursor.execute(
-                "SELECT metric, 1000 * max(time) FROM groups JOIN "
-                "(SELECT id, time FROM total_1s UNION ALL SELECT id, time FROM total_1m) ON group_id = id GROUP BY metric"
+                "SELECT metric, 1000 * max(time) FROM groups "
+                "JOIN (SELECT id, time FROM total_1s UNION ALL SELECT id, time FROM total_1m) ON group_id = id "
+                "GROUP BY metric"
             ).fetchall()
         return dict(found)
 

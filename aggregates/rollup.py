@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from aggregates.deltas import ROWS, Delta, Header, SourceRecord
 from aggregates.duplicates import BoolArray, DuplicateWindow, SeenIds
-from ingest.events import DecodedEvents, FloatArray, Int64Array, Undecodable, decode
+from ingest.events import DecodedEvents, Undecodable, decode
 from ingest.log import LogRecord, checksum
+from ingest.series import FloatArray, Int64Array
 
 
 class Gap(Exception):
@@ -41,7 +42,6 @@ class PartitionRollup:
         source: what is rolled up.
         next_offset: first offset that is not yet covered by a delta in the log.
         state_from: first offset that is read again, only to know the ids before `next_offset`.
-        holes_to: offsets below it that the log does not hold are no loss (the log starts later).
     """
 
     def __init__(self, source: Source, next_offset: int, state_from: int, window: DuplicateWindow) -> None:

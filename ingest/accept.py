@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from ingest.events import Kind, Series
 from ingest.registry import Registry
+from ingest.series import Kind, Series
 from ingest.verdicts import Reason, Rejected, shown
 
 MAX_METRIC: Final = 200

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from prometheus_client import disable_created_metrics
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,6 +24,7 @@ from ingest.openapi import EVENTS_DOCUMENTATION
 from ingest.problems import MEDIA_TYPE, Problem, unavailable
 from ingest.protocols import native
 from ingest.publish import Publisher
+from ingest.reference import page
 from ingest.registry import Registry
 from ingest.service import HttpServer, configure_logging, on_termination, run_role
 from ingest.settings import IngestSettings
@@ -96,6 +96,7 @@ def create_app(settings: IngestSettings, registry: Registry, publisher: Publishe
         title="Tallyboard ingest",
         description="Takes metric events and answers when they are durable.",
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         lifespan=role.lifespan,
         middleware=[
@@ -104,6 +105,11 @@ def create_app(settings: IngestSettings, registry: Registry, publisher: Publishe
         ],
         exception_handlers={HTTPException: _http_error, Exception: _bug},
     )
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(page(app.openapi()), media_type="text/html")
+
     app.state.role = role
 
     @app.post(EVENTS_PATH, summary="Send events", **EVENTS_DOCUMENTATION)
@@ -173,7 +179,6 @@ async def _bug(_request: Request, _error: Exception) -> Response:
 def serve(settings: IngestSettings, registry: Registry) -> None:
     """Run the role until SIGTERM or SIGINT. Exits with status 1 when the port cannot be bound."""
     configure_logging()
-    disable_created_metrics()  # type: ignore[no-untyped-call]
     # The producer's thread gets its turn within a millisecond while the event loop is busy.
     sys.setswitchinterval(0.001)
     publisher = KafkaPublisher(settings.kafka, settings.topics, settings.kafka_timeout_ms)

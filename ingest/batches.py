@@ -28,7 +28,8 @@ from ingest.accept import (
     epoch_ms,
     judge,
 )
-from ingest.events import EventColumns, FloatArray, Int32Array, Int64Array, SeriesTable
+from ingest.events import EventColumns
+from ingest.series import FloatArray, Int32Array, Int64Array, SeriesTable
 from ingest.verdicts import Rejected
 
 MAX_SERIES: Final = 1_000_000

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from ingest.events import Kind
+from ingest.series import Kind
 
 _METRIC_FIELDS: Final = frozenset(
     {"kind", "unit", "description", "better", "measure", "min", "max", "views", "dimensions", "skew"}

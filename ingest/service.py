@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 import uvloop
+from prometheus_client import disable_created_metrics
 from starlette.types import ASGIApp
 
 
@@ -49,6 +50,7 @@ def on_termination(stop: Callable[[], None]) -> None:
 
 def run_role(main: Coroutine[Any, Any, None]) -> None:
     """Run a role to its end on an event loop of its own."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 

@@ -9,8 +9,9 @@ from aggregates.duplicates import DuplicateWindow
 from aggregates.positions import Position
 from aggregates.rollup import PartitionRollup, Source
 from aggregates.store import Input
-from ingest.events import EventColumns, Kind, Series, SeriesTable, encode
+from ingest.events import EventColumns, encode
 from ingest.log import LogRecord, checksum
+from ingest.series import Kind, Series, SeriesTable
 
 TOPIC_ID = "0123456789abcdef0123456789abcdef"
 ROLLUPS_ID = "fedcba9876543210fedcba9876543210"

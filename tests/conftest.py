@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import platformdirs
 import pytest
 
@@ -29,6 +30,11 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+
+
+# A loaded machine must not fail a test by its clock; in CI the examples are the same in every run.
+hypothesis.settings.register_profile("tallyboard", deadline=None, derandomize=IN_CI)
+hypothesis.settings.load_profile("tallyboard")
 
 
 def unavailable(reason: str) -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from aggregates.readmodel import ReadModel
 from aggregates.store import Store
 from dashboard.api import parse_position, router
-from ingest.events import Kind
 from ingest.registry import MetricDefinition, Registry
+from ingest.series import Kind
 from tests.builders import TOPIC_ID, Event, inputs_of, log_records, rollup_of
 
 HOUR = 1_795_428_000

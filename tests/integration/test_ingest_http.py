@@ -357,6 +357,9 @@ async def test_metrics_and_docs(ingest: Ingest) -> None:
     assert 'tallyboard_ingest_requests_total{status="202"} 1.0' in text
     assert 'tallyboard_ingest_requests_total{status="400"} 1.0' in text
     assert "tallyboard_ingest_queue_events 0.0" in text
-    assert (await ingest.get("/docs")).status == 200
+    page = await ingest.get("/docs")
+    assert page.status == 200
+    assert b"/v1/events" in page.body
+    assert b"http" not in page.body.replace(b"<!doctype html><html", b"")  # nothing is loaded from elsewhere
     document = (await ingest.get("/openapi.json")).json
     assert set(document["paths"]["/v1/events"]["post"]["responses"]) >= {"202", "400", "413", "415", "422", "503"}

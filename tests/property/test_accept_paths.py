@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from ingest.accept import Draft, Rules, judge
 from ingest.batches import Acceptor
-from ingest.events import Kind
 from ingest.problems import Problem
 from ingest.protocols import native
 from ingest.protocols.native import Form
 from ingest.registry import MetricDefinition, Registry
+from ingest.series import Kind
 from ingest.verdicts import Rejected
 
 NOW = 1_795_428_000_000

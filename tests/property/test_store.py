@@ -121,6 +121,16 @@ def total(store: Store, start: int, end: int) -> object:
     return ReadModel(store, Registry()).query(query).rows[0][0]
 
 
+def test_texts_are_counted_but_do_not_water_down_an_average() -> None:
+    text: Event = ("orders", {"country": "NL"}, 1000 * HOUR, "no number", None)
+    delta = rollup_of().add(log_records([[one_event(HOUR, 10.0), one_event(HOUR, 5.5), text]]))
+    assert delta
+    with opened() as store:
+        store.apply(inputs_of([delta]))
+        query = Query("orders", ("count", "sum", "avg"), 1000 * HOUR, 1000 * (HOUR + 60))
+        assert ReadModel(store, Registry()).query(query).rows == [(3, 15.5, 7.75)]
+
+
 def test_a_delta_sent_again_changes_nothing_and_a_missing_one_stops() -> None:
     rollup = rollup_of()
     records = log_records([[one_event(HOUR + i)] for i in range(4)])

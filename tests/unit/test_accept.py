@@ -11,11 +11,11 @@ from msgspec import Raw
 
 from ingest.accept import MAX_DIMENSIONS, Draft, Rules, judge
 from ingest.batches import Acceptor
-from ingest.events import Kind
 from ingest.problems import Problem
 from ingest.protocols import native
 from ingest.protocols.native import Form, NativeEvent
 from ingest.registry import MetricDefinition, Registry
+from ingest.series import Kind
 from ingest.verdicts import Reason, Rejected
 
 NOW = 1_795_428_000_000

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("ingest", "aggregates", "dashboard", "tallyboard")  # each may import those before it
 CONTRACT = {
     # From `ingest`: the event, the log, the registry, and how a role serves health and ends.
-    "ingest": {"ingest.events", "ingest.log", "ingest.registry", "ingest.service"},
+    "ingest": {"ingest.events", "ingest.series", "ingest.log", "ingest.registry", "ingest.service"},
     "aggregates": {
         "aggregates.queries",
         "aggregates.query_fields",

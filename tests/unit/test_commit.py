@@ -10,9 +10,10 @@ import pytest
 
 from ingest.commit import Committed, GroupCommit, NotCommitted
 from ingest.deadletters import DeadLetters
-from ingest.events import DecodedEvents, EventColumns, Kind, Series, SeriesTable, decode, partition_of
+from ingest.events import DecodedEvents, EventColumns, decode
 from ingest.log import Topics
 from ingest.publish import MemoryPublisher, Message, Outcome, Undelivered
+from ingest.series import Kind, Series, SeriesTable, partition_of
 
 TOPICS = Topics(partitions=4)
 

@@ -8,19 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest.events import (
-    MAX_RECORD_EVENTS,
-    DecodedEvents,
-    EventColumns,
-    Kind,
-    Record,
-    Series,
-    SeriesTable,
-    Undecodable,
-    decode,
-    encode,
-    partition_of,
-)
+from ingest.events import MAX_RECORD_EVENTS, DecodedEvents, EventColumns, Record, Undecodable, decode, encode
+from ingest.series import Kind, Series, SeriesTable, partition_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "events-v1.arrow"
 ORDERS = Series("orders.revenue", Kind.DISTRIBUTION, (("country", "NL"), ("product", "p17")), "EUR")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.events import Kind
 from ingest.registry import Registry, RegistryError, load
+from ingest.series import Kind
 
 FULL = """
 unknown = "reject"
