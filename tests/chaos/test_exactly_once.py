@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,8 +56,10 @@ class Findings:
 
 @pytest.mark.chaos
 async def test_every_acknowledged_event_is_counted_exactly_once(
-    tmp_path: Path, kafka_jars: Path, request: pytest.FixtureRequest
+    tmp_path: Path, kafka_jars: Path, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
+    for client in ("aiokafka", "kafka"):  # they say of every kill that the broker is away
+        caplog.set_level(logging.CRITICAL, client)
     seed = int(request.config.getoption("--chaos-seed", None) or SEED)
     scale = float(request.config.getoption("--chaos-scale", 1.0))
     load = Load(events=round(EVENTS * scale))
@@ -133,7 +136,8 @@ async def ask(client: httpx.AsyncClient, url: str, asked: Mapping[str, Any], dea
                 return list(answer.json()["rows"])
             last = answer.text
         await asyncio.sleep(0.1)
-    raise AssertionError(f"not everything was counted within {HEAL_S:g} s: {last}")
+    health = await client.get(url.replace("/api/v1/query", "/health/ready"))
+    raise AssertionError(f"not everything was counted within {HEAL_S:g} s: {last}; dashboard: {health.text}")
 
 
 def figures(metric: str, width: int, timed: bool, rows: list[list[Any]]) -> dict[Group, Figures]:

@@ -102,7 +102,7 @@ def expected(raws: list[bytes]) -> tuple[list[tuple[Any, ...]], dict[int, Reject
     return kept, rejected
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.lists(spelled(), min_size=1, max_size=6), min_size=1, max_size=3))
 def test_lines_get_the_verdicts_of_their_events(requests: list[list[bytes]]) -> None:
     acceptor = Acceptor(RULES, native.parse_dimensions, max_series=4)
@@ -113,7 +113,7 @@ def test_lines_get_the_verdicts_of_their_events(requests: list[list[bytes]]) -> 
         assert stored(acceptor, batch) == expected([line.strip(b" \t\r") for line in lines])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.lists(events | good | good, max_size=6), min_size=1, max_size=3), st.booleans())
 def test_arrays_get_the_verdicts_of_their_events(requests: list[list[Any]], ascii_only: bool) -> None:
     acceptor = Acceptor(RULES, native.parse_dimensions, max_series=4)
@@ -129,7 +129,7 @@ def test_arrays_get_the_verdicts_of_their_events(requests: list[list[Any]], asci
             assert stored(acceptor, batch) == (kept, rejected)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(max_size=40) | spelled() | st.lists(spelled(), max_size=3).map(lambda raws: b"[" + b",".join(raws) + b"]")
 )

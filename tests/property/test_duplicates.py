@@ -38,7 +38,7 @@ class Everything:
         return found
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(RECORDS, st.sampled_from([0, 1, 40, 20_000]), st.sampled_from([1, 5, 30, 10_000]))
 def test_duplicates_are_those_of_the_definition(
     records: list[tuple[int, list[tuple[int, str | None]]]], extra: int, age_ms: int

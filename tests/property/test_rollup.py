@@ -84,7 +84,7 @@ def folded(batches: list[list[Event]]) -> list[Row]:
     return sorted(rows, key=repr)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(BATCHES)
 def test_rows_are_those_of_a_plain_fold(batches: list[list[Event]]) -> None:
     delta = rollup_of().add(log_records(batches))
@@ -93,7 +93,7 @@ def test_rows_are_those_of_a_plain_fold(batches: list[list[Event]]) -> None:
         assert found == pytest.approx(expected, abs=0.02)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(BATCHES, st.data())
 def test_rows_do_not_depend_on_the_runs_they_were_read_in(batches: list[list[Event]], data: st.DataObject) -> None:
     records = log_records(batches)
@@ -110,7 +110,7 @@ def test_rows_do_not_depend_on_the_runs_they_were_read_in(batches: list[list[Eve
     assert parts[-1].header.crc == whole.header.crc == checksum(records[-1].value)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25)
 @given(BATCHES, st.data())
 def test_a_worker_killed_anywhere_goes_on_with_the_same_rows(batches: list[list[Event]], data: st.DataObject) -> None:
     """At every kill the next worker starts from what stands in `rollups`; a delta that was written but never

@@ -91,7 +91,7 @@ def answered(query: Query, result: Result) -> dict[tuple[object, ...], tuple[obj
     return {row[:width]: tuple(row[i] for i in places) for row in result.rows if row[places[0]]}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.builds(Random, st.integers(0, 2**32)), GROUPINGS, FILTERS, st.sampled_from([None, 1, 10, 60, 300]))
 def test_answers_are_those_of_the_raw_events(
     random: Random, by: tuple[str, ...], where: tuple[Filter, ...], step_s: int | None
