@@ -26,7 +26,7 @@ from faust.types import TP
 
 from ingest.log import MAX_MESSAGE_BYTES, KafkaConnection, LogRecord
 
-_FETCH_WAIT_MS = 40
+_FETCH_WAIT_MS = 20
 _FETCH_MIN_BYTES = 64 * 1024
 _TAKE_RECORDS = 256
 _TAKE_WITHIN_S = 0.01

@@ -19,6 +19,7 @@ from benchmarks.workload import workload
 RATE = 10_000
 _BATCH = 500
 _PROBE_S = 0.1
+_WARM_S = 3.0
 
 
 def measure(stack: Stack, seconds: float) -> list[float]:
@@ -27,10 +28,14 @@ def measure(stack: Stack, seconds: float) -> list[float]:
 
 
 async def _measure(stack: Stack, seconds: float) -> list[float]:
-    load = asyncio.create_task(_load(stack, seconds))
+    # Made beforehand: while it makes requests, this process could not see an answer come.
+    span_ms = round(seconds * 1000)
+    events = workload(round(RATE * seconds), time.time_ns() // 1_000_000 + span_ms, span_ms=span_ms)
+    prepared = requests("127.0.0.1", stack.ports["ingest"], events.bodies(_BATCH))
+    load = asyncio.create_task(_load(stack, prepared))
     delays: list[float] = []
     async with httpx.AsyncClient() as client:
-        await asyncio.sleep(2.0)  # past the first batches
+        await asyncio.sleep(_WARM_S)
         while not load.done():
             delays.append(await _probe(client, stack, len(delays)))
             await asyncio.sleep(_PROBE_S)
@@ -51,14 +56,10 @@ async def _probe(client: httpx.AsyncClient, stack: Stack, number: int) -> float:
         assert answer.status_code in (404, 504), answer.text
 
 
-async def _load(stack: Stack, seconds: float) -> None:
-    interval = _BATCH / RATE
-    deadline = time.monotonic() + seconds
-    seed = 1000
-    while time.monotonic() < deadline:
-        batch = workload(_BATCH * 20, time.time_ns() // 1_000_000, seed=seed)
-        for request in requests("127.0.0.1", stack.ports["ingest"], batch.bodies(_BATCH)):
-            started = time.monotonic()
-            await send_all("127.0.0.1", stack.ports["ingest"], [request], 1)
-            await asyncio.sleep(max(0.0, interval - (time.monotonic() - started)))
-        seed += 1
+async def _load(stack: Stack, prepared: list[bytes]) -> None:
+    """One request every `_BATCH / RATE` seconds, late ones at once."""
+    start = time.monotonic()
+    for number, request in enumerate(prepared):
+        await asyncio.sleep(max(0.0, start + number * _BATCH / RATE - time.monotonic()))
+        sent = await send_all("127.0.0.1", stack.ports["ingest"], [request], 1)
+        assert sent.statuses == {202: 1}, sent.statuses

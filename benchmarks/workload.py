@@ -65,15 +65,15 @@ class Workload:
         return found
 
 
-def workload(events: int, end_ms: int, *, ids: bool = False, seed: int = 1) -> Workload:
-    """`events` events that end at `end_ms`, spread evenly over ten minutes."""
+def workload(events: int, end_ms: int, *, ids: bool = False, seed: int = 1, span_ms: int = SPAN_MS) -> Workload:
+    """`events` events that end at `end_ms`, spread evenly over `span_ms`."""
     draw = np.random.default_rng(seed)
     return Workload(
         metric=draw.integers(0, len(METRICS), events),
         country=draw.integers(0, len(COUNTRIES), events),
         product=draw.integers(0, PRODUCTS, events),
         cents=draw.integers(1, 100_000, events),
-        times_ms=end_ms - SPAN_MS + np.arange(events) * SPAN_MS // events,
+        times_ms=end_ms - span_ms + np.arange(events) * span_ms // events,
         ids=ids,
         seed=seed,
     )
