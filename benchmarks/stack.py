@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import psutil
 
 from tallyboard.kafka import BrokerPlan, EmbeddedKafka, free_port
 from tallyboard.kafka_cache import ensure_jars
+from tallyboard.lifeline import Child
 
 _START_S = 60.0
 
@@ -50,38 +51,43 @@ def running_stack(**settings: str) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="tallyboard-bench-") as folder:
         kafka = EmbeddedKafka(BrokerPlan(Path(folder) / "kafka", free_port(), jars))
         kafka.start()
-        children: dict[str, subprocess.Popen[bytes]] = {}
+        children: dict[str, Child] = {}
         try:
             ports = {role: free_port() for role in ("ingest", "rollup", "dashboard")}
             for role, port in ports.items():
                 children[role] = _role(role, port, kafka.bootstrap, Path(folder), settings)
             for role, port in ports.items():
                 _wait(role, port, children[role])
-            yield Stack(ports, {"kafka": kafka.pid or 0, **{role: child.pid for role, child in children.items()}})
+            pids = {role: child.process.pid for role, child in children.items()}
+            yield Stack(ports, {"kafka": kafka.pid or 0, **pids})
         finally:
             for child in children.values():
                 child.terminate()
             for child in children.values():
-                try:
-                    child.wait(10)
-                except subprocess.TimeoutExpired:
-                    child.kill()
+                _bury(child)
             kafka.stop()
 
 
-def _role(role: str, port: int, kafka: str, folder: Path, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+def _bury(child: Child) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        child.process.wait(10)
+    child.kill()
+    child.release()
+
+
+def _role(role: str, port: int, kafka: str, folder: Path, settings: dict[str, str]) -> Child:
     command = [sys.executable, "-m", "tallyboard", role, "--kafka", kafka, "--port", str(port)]
     if role != "ingest":
         command += ["--data", str(folder / "data")]
     with (folder / f"{role}.log").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **settings})
+        return Child(command, log, {**os.environ, **settings})
 
 
-def _wait(role: str, port: int, child: subprocess.Popen[bytes]) -> None:
+def _wait(role: str, port: int, child: Child) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
-        if child.poll() is not None:
-            raise RuntimeError(f"{role} ended with status {child.returncode}")
+        if child.process.poll() is not None:
+            raise RuntimeError(f"{role} ended with status {child.process.returncode}")
         try:
             if httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200:
                 return

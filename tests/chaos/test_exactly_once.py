@@ -22,7 +22,7 @@ from tests.chaos.run import Run, System, system
 from tests.chaos.senders import CORRECTION, METRICS, Load, Senders, SentEvent
 
 EVENTS = 200_000
-KILLS = {"broker": 4, "ingest": 6, "rollup": 7, "dashboard": 7}
+KILLS = {"broker": 3, "ingest": 6, "rollup": 7, "dashboard": 6}
 SEED = 1
 LOAD_S = 150.0
 """Longest time for load and kills together; on an idle machine it is about 25 s."""
