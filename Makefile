@@ -10,7 +10,8 @@ FINGERPRINT := import hashlib, json, sys, tomllib; \
   project = tomllib.load(open("pyproject.toml", "rb")); \
   parts = [project["project"], project["build-system"], open("constraints.txt").read(), sys.version]; \
   print(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16])
-.PHONY: help install up test check bench clean
+.PHONY: help install up test check bench soak clean
+SEEDS ?= 1 2 3 4 5 6 7 8 9 10
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +49,11 @@ check: install ## Lint, format, types, architecture
 
 bench: install ## Measure: checks its sums before it prints a speed
 	@$(BIN)/python -m benchmarks
+
+soak: install ## The kill test with other seeds and five times the load: SEEDS="1 2 3"
+	@for seed in $(SEEDS); do \
+	  $(BIN)/python -m pytest tests/chaos --chaos-seed "$$seed" --chaos-scale 5 -o timeout=1200 -s || exit 1; \
+	done
 
 clean: ## Remove .venv and caches (data in .tallyboard stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

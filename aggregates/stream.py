@@ -24,7 +24,8 @@ from faust.contrib.asgi import bind_to_running_loop, faust_app_running
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
-from ingest.log import MAX_MESSAGE_BYTES, KafkaConnection, LogRecord
+from aggregates.positions import PositionError
+from ingest.log import MAX_MESSAGE_BYTES, KafkaConnection, LogError, LogRecord
 
 _FETCH_WAIT_MS = 20
 _FETCH_MIN_BYTES = 64 * 1024
@@ -32,6 +33,7 @@ _TAKE_RECORDS = 256
 _TAKE_WITHIN_S = 0.01
 _LONGEST_REST_S = 0.1
 _REST_SHARE = 2.0
+_POSITIONS_PATIENCE_S = 6.0
 _REJOINS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Waits before a process without partitions joins its group again; then it may well be one worker too many."""
 _log = logging.getLogger(__name__)
@@ -163,11 +165,22 @@ class TopicStream(faust.App):
         """The reader's positions; an error ends the stream."""
         async with self._lock():
             try:
-                found = await self._reader.positions(frozenset(tp.partition for tp in assigned))
+                found = await self._positions(frozenset(tp.partition for tp in assigned))
             except Exception as error:
                 self.fail(error)
                 raise
         return {TP(self.options.topic, partition): offset for partition, offset in found.items()}
+
+    async def _positions(self, partitions: frozenset[int]) -> Mapping[int, int]:
+        """Asks again while Kafka does not answer: an assignment often comes while a broker is just starting."""
+        patience = time.monotonic() + _POSITIONS_PATIENCE_S
+        while True:
+            try:
+                return await self._reader.positions(partitions)
+            except LogError:
+                if time.monotonic() > patience:
+                    raise
+                await asyncio.sleep(0.5)
 
     async def _consume(self, stream: Any) -> None:
         async for events in stream.noack_take(_TAKE_RECORDS, within=_TAKE_WITHIN_S):
@@ -192,7 +205,8 @@ class TopicStream(faust.App):
     def fail(self, error: BaseException) -> None:
         """Remember the first error; whoever runs the stream ends the process."""
         if self.failure is not None and not self.failure.done():
-            _log.error("%s", error, exc_info=error)
+            expected = isinstance(error, LogError | PositionError)
+            _log.error("%s", error, exc_info=None if expected else error)
             self.failure.set_result(error)
 
 

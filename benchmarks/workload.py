@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-METRICS = ("orders", "payments", "visits")
+METRICS = ("orders.revenue", "payments.total", "visits.counted")
 COUNTRIES = ("NL", "DE", "FR", "BE", "ES", "IT")
 PRODUCTS = 200
 SPAN_MS = 600_000

@@ -16,6 +16,8 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+_RECONNECT_MS = 500
+"""Longest pause between tries to connect: the clients' own 30 s would outlast most outages."""
 _DAY_MS = 24 * 3600 * 1000
 
 
@@ -122,6 +124,7 @@ class Log:
                 **connection.client_options(),
                 bootstrap_timeout_ms=self._timeout_ms,
                 request_timeout_ms=self._timeout_ms,
+                reconnect_backoff_max_ms=_RECONNECT_MS,
             )
         except KafkaError as error:
             raise LogError(f"Kafka at {connection.bootstrap} does not answer: {error}") from error
@@ -207,6 +210,7 @@ class Log:
                 enable_auto_commit=False,
                 max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
                 consumer_timeout_ms=self._timeout_ms,
+                reconnect_backoff_max_ms=_RECONNECT_MS,
             )
         try:
             self._consumer.assign([where])
