@@ -23,6 +23,10 @@ SeriesFields = tuple[int, str, str, str | None, str]
 """Key, metric, kind, unit and dimensions (JSON) of a series, as a delta spells it."""
 
 
+_KINDS = ("counter", "cumulative", "gauge", "distribution", "unique")
+"""Of a metric that was sent with several kinds the first of these is shown, whichever came first."""
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
     """One row of the table `series`."""
@@ -115,7 +119,9 @@ class Catalogue:
         dimensions: dict[str, str] = json.loads(row.dimensions)
         declared = self._views.get(row.metric)
         sets = [(name,) for name in dimensions] if declared is None else [tuple(sorted(view)) for view in declared]
-        usable = dict.fromkeys(names for names in sets if names and set(names) <= dimensions.keys())
+        # A view's name joins its dimensions' names: those that would read as another view have their series alone.
+        named = {name for name in dimensions if "," not in name and name != SERIES_VIEW}
+        usable = dict.fromkeys(names for names in sets if names and set(names) <= named)
         return [(TOTAL_VIEW, ())] + [(",".join(names), tuple(dimensions[n] for n in names)) for names in usable]
 
     def _group(self, additions: Additions, row: SeriesRow, view: str, labels: tuple[str, ...]) -> int:
@@ -151,6 +157,7 @@ class Catalogue:
         entry = self.metrics.get(row.metric)
         if entry is None:
             entry = self.metrics[row.metric] = MetricEntry(row.kind, row.unit)
+        entry.kind = min(entry.kind, row.kind, key=_KINDS.index)
         entry.unit = row.unit or entry.unit
         entry.series += 1
         entry.dimensions |= json.loads(row.dimensions).keys()

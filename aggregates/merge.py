@@ -105,12 +105,14 @@ def merge(rows: Partials) -> Partials:
     numeric = rows.last_time[order] != NO_TIME
     newest = _newest(rows.last_time[order], rows.last_place[order], starts)
     some = np.logical_or.reduceat(numeric, starts)
+    with np.errstate(over="ignore", invalid="ignore"):  # a sum beyond a double is infinite, and shown as no number
+        totals = np.add.reduceat(np.where(numeric, sums, 0.0), starts)
     return Partials(
         rows.id[head],
         rows.time[head],
         np.add.reduceat(rows.count[order], starts),
         np.add.reduceat(rows.duplicates[order], starts),
-        np.where(some, np.add.reduceat(np.where(numeric, sums, 0.0), starts), np.nan),
+        np.where(some, totals, np.nan),
         np.fmin.reduceat(minima, starts),
         np.fmax.reduceat(maxima, starts),
         rows.last[order][newest],

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -137,8 +138,13 @@ EMPTY: Mapping[str, object] = {"count": 0, "sum": 0.0}
 
 
 def measure_of(measure: str, partial: Mapping[str, object], seconds: float) -> object:
-    """A measure from a merged partial: count and sum of nothing are 0, everything else of nothing is None. `rate` is
-    the sum per second of the bucket."""
+    """A measure from a merged partial: count and sum of nothing are 0, everything else of nothing is None, and so is
+    what went beyond the numbers of a double. `rate` is the sum per second of the bucket."""
+    found = _measure(measure, partial, seconds)
+    return None if isinstance(found, float) and not math.isfinite(found) else found
+
+
+def _measure(measure: str, partial: Mapping[str, object], seconds: float) -> object:
     numbers, total = partial.get("numbers"), partial.get("sum")
     match measure:
         case "count":

@@ -179,12 +179,15 @@ def _measures(values: FloatArray, times: Int64Array, duplicate: BoolArray, start
     empty = place < 0
     found = np.maximum(place, 0)
 
+    with np.errstate(over="ignore", invalid="ignore"):  # a sum beyond a double is infinite, and shown as no number
+        sums = np.add.reduceat(np.where(numeric, values, 0.0), starts)
+
     def floats(result: FloatArray) -> pa.Array:
         return pa.array(result, mask=empty) if empty.any() else pa.array(result)
 
     return [
         pa.array(np.add.reduceat(counted.astype(np.int64), starts)),
-        floats(np.add.reduceat(np.where(numeric, values, 0.0), starts)),
+        floats(sums),
         floats(np.minimum.reduceat(np.where(numeric, values, np.inf), starts)),
         floats(np.maximum.reduceat(np.where(numeric, values, -np.inf), starts)),
         floats(values[found]),

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import faust
-from faust.contrib.asgi import bind_to_running_loop, faust_app_running
+from faust.contrib.asgi import bind_to_running_loop
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
@@ -34,6 +34,7 @@ _TAKE_WITHIN_S = 0.01
 _LONGEST_REST_S = 0.1
 _REST_SHARE = 2.0
 _POSITIONS_PATIENCE_S = 6.0
+_STOP_PATIENCE_S = 3.0
 _REJOINS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Waits before a process without partitions joins its group again; then it may well be one worker too many."""
 _log = logging.getLogger(__name__)
@@ -235,13 +236,18 @@ async def running(stream: TopicStream) -> AsyncIterator[asyncio.Future[BaseExcep
     await asyncio.to_thread(stream.options.folder.mkdir, parents=True, exist_ok=True)
     bind_to_running_loop(stream)
     watcher = asyncio.create_task(_watch(stream, stream.failure))
+    stream.finalize()
+    await stream.maybe_start()
     try:
-        async with faust_app_running(stream, stop_timeout=4.0):
-            yield stream.failure
-    except TimeoutError:
-        _log.warning("the stream did not stop in time")
+        yield stream.failure
     finally:
         watcher.cancel()
+        # Not `wait_for`: Faust's wait for unacknowledged records swallows the cancellation, and after an error some
+        # records are never acknowledged. What is left is ended with the process (`ingest.service.run_role`).
+        stopping = asyncio.create_task(stream.stop())
+        await asyncio.wait({stopping}, timeout=_STOP_PATIENCE_S)
+        if not stopping.done():
+            _log.warning("the stream did not stop within %g s", _STOP_PATIENCE_S)
 
 
 async def _watch(stream: TopicStream, failure: asyncio.Future[BaseException]) -> None:

@@ -204,7 +204,7 @@ def csv_text(result: Result) -> str:
     """RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([column.name for column in result.columns])
+    writer.writerow([_csv_cell("string", column.name) for column in result.columns])
     for row in result.rows:
         writer.writerow([_csv_cell(column.type, cell) for column, cell in zip(result.columns, row, strict=True)])
     return out.getvalue()

@@ -7,12 +7,13 @@ wins: a reader that was busy finds the latest one and never a queue.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from aggregates.queries import TooManyRows, UnknownMetric
 from dashboard.explore import Held, Times, view
@@ -162,17 +163,13 @@ class Feed:
         now = self._clock()
         try:
             freshness, overview = await asyncio.to_thread(self._overview, now)
+            reasons = self._reasons()
+            message = {"v": self._tick, "now": now, "freshness": freshness, "reasons": reasons, "tiles": overview}
+            self._base = _encode(message)
         except Exception:
             self.counters.failures += 1
             log.exception("tick failed")
             return False
-        self._base = _encode({
-            "v": self._tick,
-            "now": now,
-            "freshness": freshness,
-            "reasons": self._reasons(),
-            "tiles": overview,
-        })  # fmt: skip
         return True
 
     def _overview(self, now: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -245,4 +242,5 @@ class Feed:
 
 
 def _encode(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Compact JSON; what is no finite number becomes null."""
+    return msgspec.json.encode(value).decode()

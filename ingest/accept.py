@@ -28,6 +28,8 @@ MAX_ID: Final = 256
 """Longest id; like the limits above in characters."""
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+QUERY_MARKS: Final = re.compile(r"[,:*]|^!")
+"""What separates names and values in the address of a query."""
 QUOTED_NUMBER: Final = re.compile(
     r"\s*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+|nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE
 )
@@ -112,6 +114,9 @@ def check_dimensions(draft: Draft) -> Draft | Rejected:
             return Rejected(Reason.DIMENSION_NAME, where, message)
         if CONTROL.search(name) or name.startswith("__"):
             message = "a dimension's name has no control characters and does not start with two underscores"
+            return Rejected(Reason.DIMENSION_NAME, where, message)
+        if QUERY_MARKS.search(name):
+            message = "a dimension's name has no comma, colon or asterisk and does not start with an exclamation mark"
             return Rejected(Reason.DIMENSION_NAME, where, message)
         if len(value) > MAX_DIMENSION_VALUE:
             message = f"a dimension's value has at most {MAX_DIMENSION_VALUE} characters"

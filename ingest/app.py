@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -61,7 +62,10 @@ class Role:
     async def write(self, scope: Scope, receive: Receive) -> Response:
         """Answer one request to the native write endpoint."""
         request_id = new_request_id()
-        response = _problem_or(await self._write(request_id, dict(scope["headers"]), receive), request_id)
+        headers = dict(scope["headers"])
+        promised = _not_kept(scope["query_string"], headers)
+        outcome = promised or await self._write(request_id, headers, receive)
+        response = _problem_or(outcome, request_id)
         self.telemetry.answered(response.status_code)
         return response
 
@@ -145,6 +149,16 @@ class _ShortWay:
             await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _not_kept(query: bytes, headers: Mapping[bytes, bytes]) -> Problem | None:
+    """A client that asks for a promise this version does not make is told so, before anything is written."""
+    asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).keys() & {"atomic", "import"}
+    if b"idempotency-key" in headers:
+        asked |= {"Idempotency-Key"}
+    if not asked:
+        return None
+    return Problem(400, "not_supported", f"{min(asked)} is not supported yet; nothing was written")
 
 
 def _problem_or(outcome: Receipt | Problem, request_id: str) -> Response:

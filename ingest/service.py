@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -13,6 +15,9 @@ import uvicorn
 import uvloop
 from prometheus_client import disable_created_metrics
 from starlette.types import ASGIApp
+
+_LINGER_S = 5.0
+"""Longest time between the end of a role's work and the end of its process."""
 
 
 class HttpServer(uvicorn.Server):
@@ -52,7 +57,20 @@ def run_role(main: Coroutine[Any, Any, None]) -> None:
     """Run a role to its end on an event loop of its own."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
+        try:
+            runner.run(main)
+        except BaseException:
+            _leave_within(_LINGER_S, 1)
+            raise
+        _leave_within(_LINGER_S, 0)
+
+
+def _leave_within(seconds: float, code: int) -> None:
+    """End the process even if a library's task does not let go: a role that is over but still there would be neither
+    restarted nor of any use."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def configure_logging() -> None:

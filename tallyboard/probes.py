@@ -13,13 +13,17 @@ from tallyboard.kafka import listens
 _ANSWER_SECONDS = 2.0
 
 
+NO_ANSWER = "no answer"
+"""How the reason of a role begins that lives and does not answer."""
+
+
 async def health(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
     """What `/health/ready` of a role answers: `ready`, `reasons` and what the role adds. Never raises."""
     try:
         answer = await client.get(f"{url}/health/ready", timeout=_ANSWER_SECONDS)
         body = answer.json()
     except httpx.TransportError:
-        return {"ready": False, "reasons": [f"no answer from {url}"]}
+        return {"ready": False, "reasons": [f"{NO_ANSWER} from {url}"]}
     except ValueError:
         return {"ready": False, "reasons": [f"{url} is not a role of Tallyboard"]}
     return body if isinstance(body, dict) else {"ready": False, "reasons": [f"{url} is not a role of Tallyboard"]}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tallyboard.failure import Failure
+from tallyboard.probes import NO_ANSWER
 from tallyboard.role_log import RoleLog
 from tallyboard.role_process import RoleProcess, State
 
@@ -50,6 +51,7 @@ class Patience:
     backoff_most_s: float = 30.0
     steady_s: float = 60.0
     probe_s: float = 1.0
+    mute_s: float = 30.0
     stop_s: float = 4.0
     first_stage_stop_s: float = 1.2
 
@@ -176,11 +178,19 @@ class Supervisor:
     async def _watch(self, role: Role, process: RoleProcess) -> float:
         """Probe a role until it dies; how many seconds it lived."""
         patience, begin, next_probe = self._around.patience, time.monotonic(), 0.0
+        heard = begin
         while process.alive:
             if time.monotonic() >= next_probe:
                 was_ready = process.state.phase == "ready"
-                if await self._probe(role, process) and not was_ready:
-                    self._around.say(f"{role.name} is ready again.")
+                if await self._probe(role, process):
+                    if not was_ready:
+                        self._around.say(f"{role.name} is ready again.")
+                elif was_ready:
+                    self._around.say(f"{role.name} is not ready: {process.state.reason}.")
+                heard = heard if _is_mute(process) else time.monotonic()
+                if time.monotonic() - heard > patience.mute_s:
+                    self._around.say(f"{role.name} has not answered for {patience.mute_s:g} s and is ended.")
+                    process.kill()
                 self._tell()
                 next_probe = time.monotonic() + (patience.probe_s if process.state.phase == "ready" else 0.25)
             await asyncio.sleep(0.05)
@@ -226,6 +236,11 @@ class Supervisor:
             self._tell()
         except Failure as failure:  # everything has ended already: nothing more can be done about it
             self._around.say(str(failure))
+
+
+def _is_mute(process: RoleProcess) -> bool:
+    """Whether the role gives no answer at all: it lives, but nothing will make it work again."""
+    return (process.state.reason or "").startswith(NO_ANSWER)
 
 
 async def _all_or_first_failure(tasks: Sequence[asyncio.Task[None]]) -> None:

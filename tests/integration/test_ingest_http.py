@@ -363,3 +363,16 @@ async def test_metrics_and_docs(ingest: Ingest) -> None:
     assert b"http" not in page.body.replace(b"<!doctype html><html", b"")  # nothing is loaded from elsewhere
     document = (await ingest.get("/openapi.json")).json
     assert set(document["paths"]["/v1/events"]["post"]["responses"]) >= {"202", "400", "413", "415", "422", "503"}
+
+
+@pytest.mark.parametrize("asked", ["?atomic=true", "?import=true", "Idempotency-Key"])
+async def test_a_promise_that_is_not_made_is_refused_before_anything_is_written(ingest: Ingest, asked: str) -> None:
+    if asked.startswith("?"):
+        head = (
+            f"POST /v1/events{asked} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\nContent-Length: 2\r\n\r\n[]"
+        )
+        answer = await ingest.exchange(head.encode())
+    else:
+        answer = await ingest.post("[]", Idempotency_Key="k")
+    assert answer.status == 400
+    assert b'"not_supported"' in answer.body

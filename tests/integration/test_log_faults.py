@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource
 
 from aggregates import deltas
 from ingest.log import KafkaConnection, Log, Topics
@@ -173,3 +174,18 @@ def _partition(topics: Topics) -> object:
     from kafka import TopicPartition
 
     return TopicPartition(topics.events, 0)
+
+
+def test_a_delta_that_cannot_be_written_ends_the_worker(
+    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Worker
+) -> None:
+    """Faust's own end waits for records that are never acknowledged: the process must be gone all the same."""
+    admin = KafkaAdminClient(**kafka_connection.client_options())
+    limit = ConfigResource("TOPIC", topics.rollups, configs={"max.message.bytes": "64"})
+    admin.alter_configs([limit])
+    admin.close()
+    worker.start()
+    until(worker.ready, "the worker is ready")
+    append(kafka_connection, topics, [record_value([event(n)]) for n in range(3)])
+    assert worker.ended() == 1
+    assert covered(log, topics) == 0

@@ -131,6 +131,42 @@ def test_texts_are_counted_but_do_not_water_down_an_average() -> None:
         assert ReadModel(store, Registry()).query(query).rows == [(3, 15.5, 7.75)]
 
 
+def test_a_name_with_a_comma_is_one_dimension() -> None:
+    events: list[Event] = [
+        ("orders", {"a,b": "X", "a": "1", "b": "2"}, 1000 * HOUR, 1.0, None),
+        ("orders", {"a,b": "X", "a": "3", "b": "4"}, 1000 * HOUR, 10.0, None),
+    ]
+    delta = rollup_of().add(log_records([events]))
+    assert delta
+    with opened() as store:
+        store.apply(inputs_of([delta]))
+        query = Query("orders", ("sum",), 1000 * HOUR, 1000 * (HOUR + 60), by=("a", "b"))
+        assert ReadModel(store, Registry()).query(query).rows == [("1", "2", 1.0), ("3", "4", 10.0)]
+
+
+def test_a_sum_beyond_a_double_is_no_number_and_nothing_breaks() -> None:
+    delta = rollup_of().add(log_records([[one_event(HOUR, 1e308), one_event(HOUR, 1e308)], [one_event(HOUR, 1e308)]]))
+    assert delta
+    with opened() as store:
+        store.apply(inputs_of([delta]))
+        store.seal(HOUR + 60)
+        model = ReadModel(store, Registry())
+        query = Query("orders", ("count", "sum", "avg", "max"), 1000 * HOUR, 1000 * (HOUR + 60))
+        assert model.query(query).rows == [(3, None, None, 1e308)]
+        (tile,) = model.tiles(1000 * (HOUR + 30))
+        assert tile.windows["1m"].value is None
+
+
+def test_the_kind_of_a_metric_does_not_depend_on_the_order_of_its_events() -> None:
+    text: Event = ("orders", {}, 1000 * HOUR, "t", None)
+    for batch in ([text, one_event(HOUR)], [one_event(HOUR), text]):
+        delta = rollup_of().add(log_records([[event] for event in batch]))
+        assert delta
+        with opened() as store:
+            store.apply(inputs_of([delta]))
+            assert ReadModel(store, Registry()).metric("orders").kind == "distribution"
+
+
 def test_a_delta_sent_again_changes_nothing_and_a_missing_one_stops() -> None:
     rollup = rollup_of()
     records = log_records([[one_event(HOUR + i)] for i in range(4)])

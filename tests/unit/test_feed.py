@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from aggregates.queries import Filter, Query, Result
 from aggregates.readmodel import ReadModel
 from dashboard.explore import Held, Times, steady_high, view
-from dashboard.feed import Feed, Reader, Rendered
+from dashboard.feed import Feed, Reader, Rendered, _encode
 from dashboard.leaders import Ranked, rank, steady_top
 from dashboard.live import read_message
 from dashboard.reading import Reading
@@ -290,3 +290,7 @@ def test_the_axis_grows_at_once_and_shrinks_late() -> None:
     held = steady_high(held, 90.0, 20_000)
     assert steady_high(held, 50.0, 31_000).high == 100
     assert replace(held, high=1.0).high == 1
+
+
+def test_a_number_beyond_a_double_is_sent_as_none() -> None:
+    assert _encode({"a": float("inf"), "b": [float("nan"), 1.5]}) == '{"a":null,"b":[null,1.5]}'
