@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregates.projector import ProjectionError, open_projection
+from aggregates.readmodel import epoch_ms
 from dashboard import api
 from dashboard.edge import Compressor, Guard, content_policy
 from dashboard.feed import Clock, Feed
@@ -31,11 +31,6 @@ ASSETS = Path(__file__).parent / "assets"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 log = logging.getLogger("tallyboard.dashboard")
-
-
-def epoch_ms() -> int:
-    """The wall clock."""
-    return time.time_ns() // 1_000_000
 
 
 def create_app(
