@@ -116,6 +116,7 @@ def test_hostile_names_are_only_text(site: Site, open_page: Callable[..., Page])
 def test_keys(site: Site, open_page: Callable[..., Page]) -> None:
     lively(site)
     page = open_page("/")
+    page.locator("#window").wait_for()  # numbers may come before the controls are there
     page.keyboard.press("2")
     expect(page.locator("#tiles .tb-measure").first).to_contain_text("5 min")
     page.keyboard.press("g")
