@@ -10,65 +10,42 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
-from ingest.registry import Registry
+from ingest.definitions import DimensionRule, MetricDefinition, Registry
+from ingest.names import CONTROL, MAX_DIMENSION_NAME, dimension_fault, metric_fault, value_fault
+from ingest.patterns import matches
+from ingest.sent import ParseDimensions, SentEvent, epoch_ms
 from ingest.series import Kind, Series
 from ingest.verdicts import Reason, Rejected, shown
 
-MAX_METRIC: Final = 200
 MAX_DIMENSIONS: Final = 32
-MAX_DIMENSION_NAME: Final = 128
-MAX_DIMENSION_VALUE: Final = 512
 MAX_TEXT: Final = 1024
 MAX_ID: Final = 256
-"""Longest id; like the limits above in characters."""
+"""Longest id; like the longest text in characters."""
 
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-QUERY_MARKS: Final = re.compile(r"[,:*]|^!")
-"""What separates names and values in the address of a query."""
 QUOTED_NUMBER: Final = re.compile(
     r"\s*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+|nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE
 )
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_FAR_MS: Final = 1 << 62
-"""Stands for times a 64-bit integer cannot hold: outside every accepted range."""
-
-Timestamp = int | datetime | None
-"""As sent: epoch milliseconds, a time with zone, or None for the time of arrival."""
-
-
-class SentEvent(Protocol):
-    """An event as a protocol decoded it: types are right, nothing else is known."""
-
-    @property
-    def metric(self) -> str: ...
-    @property
-    def value(self) -> float | str: ...
-    @property
-    def timestamp(self) -> Timestamp: ...
-    @property
-    def dimensions(self) -> bytes:
-        """The dimensions as spelled by the client, or anything `bytes()` takes."""
-
-    @property
-    def id(self) -> str | None: ...
-
-
-ParseDimensions = Callable[[bytes], Mapping[str, str] | Rejected]
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an event is judged by; times in milliseconds before and after its arrival."""
+    """What an event is judged by; times in milliseconds before and after its arrival, where the registry gives none."""
 
     registry: Registry = field(default_factory=Registry)
     past_ms: int = 7 * 24 * 3600 * 1000
     future_ms: int = 10 * 60 * 1000
+
+    def span_of(self, metric: str) -> tuple[int, int]:
+        """How far before and after its arrival an event of a metric may be, in milliseconds."""
+        definition = self.registry.metrics.get(metric)
+        if definition is None:
+            return self.past_ms, self.future_ms
+        past_ms = self.past_ms if definition.past_ms is None else definition.past_ms
+        return past_ms, self.future_ms if definition.future_ms is None else definition.future_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +61,12 @@ class Draft:
     id: str | None = None
     kind: Kind | None = None
     unit: str | None = None
+    history: bool = False
+    """Imported: as old as it likes, from 1970 on."""
+
+    @property
+    def definition(self) -> MetricDefinition | None:
+        return self.rules.registry.metrics.get(self.metric)
 
     @property
     def series(self) -> Series:
@@ -96,11 +79,8 @@ Step = Callable[[Draft], Draft | Rejected]
 
 
 def check_metric(draft: Draft) -> Draft | Rejected:
-    if not 0 < len(draft.metric) <= MAX_METRIC:
-        return Rejected(Reason.METRIC_NAME, "metric", f"a metric name has 1 to {MAX_METRIC} characters")
-    if CONTROL.search(draft.metric):
-        return Rejected(Reason.METRIC_NAME, "metric", "a metric name has no control characters")
-    return draft
+    fault = metric_fault(draft.metric)
+    return Rejected(Reason.METRIC_NAME, "metric", fault) if fault else draft
 
 
 def check_dimensions(draft: Draft) -> Draft | Rejected:
@@ -109,28 +89,19 @@ def check_dimensions(draft: Draft) -> Draft | Rejected:
         return Rejected(Reason.DIMENSION_COUNT, "dimensions", message)
     for name, value in draft.dimensions:
         where = f"dimensions.{name[:MAX_DIMENSION_NAME]}"
-        if not 0 < len(name) <= MAX_DIMENSION_NAME:
-            message = f"a dimension's name has 1 to {MAX_DIMENSION_NAME} characters"
-            return Rejected(Reason.DIMENSION_NAME, where, message)
-        if CONTROL.search(name) or name.startswith("__"):
-            message = "a dimension's name has no control characters and does not start with two underscores"
-            return Rejected(Reason.DIMENSION_NAME, where, message)
-        if QUERY_MARKS.search(name):
-            message = "a dimension's name has no comma, colon or asterisk and does not start with an exclamation mark"
-            return Rejected(Reason.DIMENSION_NAME, where, message)
-        if len(value) > MAX_DIMENSION_VALUE:
-            message = f"a dimension's value has at most {MAX_DIMENSION_VALUE} characters"
-            return Rejected(Reason.DIMENSION_VALUE, where, message)
-        if CONTROL.search(value):
-            return Rejected(Reason.DIMENSION_VALUE, where, "a dimension's value has no control characters")
+        fault = dimension_fault(name)
+        if fault:
+            return Rejected(Reason.DIMENSION_NAME, where, fault)
+        fault = value_fault(value)
+        if fault:
+            return Rejected(Reason.DIMENSION_VALUE, where, fault)
     return draft
 
 
 def resolve_kind(draft: Draft) -> Draft | Rejected:
     """The kind comes from the registry, else from the value: number → distribution, text → unique."""
-    registry = draft.rules.registry
-    definition = registry.metrics.get(draft.metric)
-    if definition is None and registry.unknown == "reject":
+    definition = draft.definition
+    if definition is None and draft.rules.registry.unknown == "reject":
         return Rejected(Reason.UNKNOWN_METRIC, "metric", f"the registry does not list {shown(draft.metric)}")
     is_text = isinstance(draft.value, str)
     kind = definition.kind if definition else None
@@ -144,6 +115,32 @@ def resolve_kind(draft: Draft) -> Draft | Rejected:
         message = f"the registry gives {shown(draft.metric)} the kind {kind}: its values are {expected}"
         return Rejected(Reason.KIND_MISMATCH, "value", message)
     return replace(draft, kind=kind, unit=definition.unit if definition else None)
+
+
+def check_rules(draft: Draft) -> Draft | Rejected:
+    """What the registry asks of dimensions; those that it does not name are free."""
+    rules = draft.definition.rules if draft.definition else None
+    if not rules:
+        return draft
+    sent = dict(draft.dimensions)
+    for name, rule in rules.items():
+        if name not in sent:
+            if rule.required:
+                message = f"{shown(draft.metric)} needs the dimension {shown(name)}"
+                return Rejected(Reason.DIMENSION_MISSING, f"dimensions.{name}", message)
+            continue
+        fault = _rule_fault(rule, sent[name])
+        if fault:
+            return Rejected(Reason.DIMENSION_NOT_ALLOWED, f"dimensions.{name}", fault)
+    return draft
+
+
+def _rule_fault(rule: DimensionRule, value: str) -> str | None:
+    if rule.values is not None and value not in rule.values:
+        return f"{shown(value)} is not among the values that the registry allows"
+    if rule.pattern is not None and not matches(rule.pattern, value):
+        return f"{shown(value)} does not match the registry's pattern {shown(rule.pattern)}"
+    return None
 
 
 def check_value(draft: Draft) -> Draft | Rejected:
@@ -161,16 +158,26 @@ def check_value(draft: Draft) -> Draft | Rejected:
 
 
 def check_time(draft: Draft) -> Draft | Rejected:
-    age_ms = draft.arrival_ms - draft.time_ms
-    if age_ms > draft.rules.past_ms:
-        message = (
-            f"more than {draft.rules.past_ms / 86_400_000:g} days before arrival (milliseconds since 1970 are expected)"
-        )
-        return Rejected(Reason.TS_TOO_OLD, "timestamp", message)
-    if -age_ms > draft.rules.future_ms:
-        message = f"more than {draft.rules.future_ms / 60_000:g} minutes ahead (milliseconds since 1970 are expected)"
+    past_ms, future_ms = draft.rules.span_of(draft.metric)
+    if draft.time_ms < oldest_ms(draft.arrival_ms, past_ms, draft.history):
+        limit = "before 1970" if draft.history else f"more than {_in_words(past_ms)} before arrival"
+        return Rejected(Reason.TS_TOO_OLD, "timestamp", f"{limit} (milliseconds since 1970 are expected)")
+    if draft.time_ms > draft.arrival_ms + future_ms:
+        message = f"more than {_in_words(future_ms)} ahead (milliseconds since 1970 are expected)"
         return Rejected(Reason.TS_FUTURE, "timestamp", message)
     return draft
+
+
+def oldest_ms(arrival_ms: int, past_ms: int, history: bool) -> int:
+    """The oldest accepted time: never before 1970, and of imported history 1970 itself."""
+    return 0 if history else max(0, arrival_ms - past_ms)
+
+
+def _in_words(span_ms: int) -> str:
+    """A time span in the unit that suits it."""
+    units = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1000))
+    unit, unit_ms = next((one for one in units if span_ms >= one[1]), units[-1])
+    return f"{span_ms / unit_ms:g} {unit}{'' if span_ms == unit_ms else 's'}"
 
 
 def check_id(draft: Draft) -> Draft | Rejected:
@@ -180,32 +187,36 @@ def check_id(draft: Draft) -> Draft | Rejected:
     return draft
 
 
-STEPS: Final[tuple[Step, ...]] = (check_metric, check_dimensions, resolve_kind, check_value, check_time, check_id)
+STEPS: Final[tuple[Step, ...]] = (
+    check_metric,
+    check_dimensions,
+    resolve_kind,
+    check_rules,
+    check_value,
+    check_time,
+    check_id,
+)
 
 
-def judge(event: SentEvent, parse: ParseDimensions, rules: Rules, arrival_ms: int) -> Draft | Rejected:
-    """The verdict on one event: the first step that rejects it, or its completed draft."""
+def judge(
+    event: SentEvent, parse: ParseDimensions, rules: Rules, arrival_ms: int, history: bool = False
+) -> Draft | Rejected:
+    """The verdict on one event: the first step that rejects it, or its completed draft.
+
+    `ingest.fuses` has the last word: it counts what was accepted before.
+    """
     dimensions = parse(bytes(event.dimensions))
     if isinstance(dimensions, Rejected):
         return dimensions
     pairs = tuple(sorted(dimensions.items()))
     time_ms = epoch_ms(event.timestamp, arrival_ms)
-    draft = Draft(rules, arrival_ms, event.metric, event.value, time_ms, pairs, event.id)
+    draft = Draft(rules, arrival_ms, event.metric, event.value, time_ms, pairs, event.id, history=history)
     for step in STEPS:
         outcome = step(draft)
         if isinstance(outcome, Rejected):
             return outcome
         draft = outcome
     return draft
-
-
-def epoch_ms(timestamp: Timestamp, arrival_ms: int) -> int:
-    """Epoch milliseconds, rounded down; a number beyond 62 bits becomes a time far outside every accepted range."""
-    if timestamp is None:
-        return arrival_ms
-    if isinstance(timestamp, int):
-        return max(-_FAR_MS, min(_FAR_MS, timestamp))
-    return (timestamp - _EPOCH) // _MILLISECOND
 
 
 def bounds_of(registry: Registry, metric: str) -> tuple[float, float]:

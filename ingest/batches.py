@@ -2,12 +2,12 @@
 
 The verdicts are exactly those of judging each event alone, only faster: a series spelled before is looked up instead
 of judged again; what differs from event to event (time, value, id) is checked by column; and only rows that look
-wrong there are judged one by one.
+wrong there are judged one by one. Fuses count in the order of the rows: an event whose series is new, to the process
+or to a sender with a limit, is judged whole before it counts, and all others have nothing to count.
 """
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,21 +16,15 @@ from typing import Final
 
 import numpy as np
 
-from ingest.accept import (
-    CONTROL,
-    MAX_ID,
-    MAX_TEXT,
-    QUOTED_NUMBER,
-    ParseDimensions,
-    Rules,
-    SentEvent,
-    bounds_of,
-    epoch_ms,
-    judge,
-)
+from ingest.accept import MAX_ID, MAX_TEXT, QUOTED_NUMBER, Rules, bounds_of, judge, oldest_ms
 from ingest.events import EventColumns
+from ingest.fuses import ANYONE, Fuses, Sender
+from ingest.names import CONTROL
+from ingest.sent import ParseDimensions, SentEvent, id_column, time_column, value_columns
 from ingest.series import FloatArray, Int32Array, Int64Array, SeriesTable
 from ingest.verdicts import Rejected
+
+__all__ = ["ANYONE", "Accepted", "Acceptor", "Fuses", "Sender"]
 
 MAX_SERIES: Final = 1_000_000
 MAX_SPELLINGS_BYTES: Final = 256 * 1024 * 1024
@@ -49,10 +43,19 @@ class Accepted:
     rejected: dict[int, Rejected]
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """What is the same for all events of a batch."""
+
+    ms: int
+    sender: Sender
+    history: bool
+
+
 class Acceptor:
     """Judges batches of one protocol. Keeps the series it has seen; starts afresh when they are too many.
 
-    Not thread-safe. A changed registry needs a new acceptor.
+    `fuses` are kept even then, and may be shared by the acceptors of a process. Not thread-safe.
     """
 
     def __init__(
@@ -61,13 +64,23 @@ class Acceptor:
         parse: ParseDimensions,
         max_series: int = MAX_SERIES,
         max_spellings_bytes: int = MAX_SPELLINGS_BYTES,
+        fuses: Fuses | None = None,
     ) -> None:
-        self._rules = rules
         self._parse = parse
         self._max_series = max_series
         self._max_bytes = max_spellings_bytes
+        self._fuses = fuses or Fuses()
+        self.use(rules)
+
+    def use(self, rules: Rules) -> None:
+        """Judge by these rules from now on. Every series is met anew, since it may not be right any more."""
+        self._rules = rules
         metrics = rules.registry.metrics.values()
         self._bounded = any(m.minimum is not None or m.maximum is not None for m in metrics)
+        spans = [rules.span_of(m.name) for m in metrics] + [(rules.past_ms, rules.future_ms)]
+        self._skewed = len(set(spans)) > 1
+        self._least_past, self._least_future = (min(span) for span in zip(*spans, strict=True))
+        self._fuses.keep(rules.registry)
         self._start()
 
     def _start(self) -> None:
@@ -75,45 +88,58 @@ class Acceptor:
         self._numeric: Spellings = defaultdict(dict)
         self._textual: Spellings = defaultdict(dict)
         self._bytes = 0
-        self._low = array("d")
-        self._high = array("d")
+        self._low, self._high = array("d"), array("d")
+        self._past, self._future = array("q"), array("q")
+        self._sent_by: defaultdict[str, set[int]] = defaultdict(set)
+        """Sender with a series limit → numbers of series it was let through with."""
 
-    def accept(self, events: Sequence[SentEvent], arrival_ms: int) -> Accepted:
-        """Judge a batch that arrived at `arrival_ms` (epoch milliseconds)."""
+    @property
+    def series(self) -> int:
+        """Series known at present."""
+        return len(self._table)
+
+    def accept(
+        self, events: Sequence[SentEvent], arrival_ms: int, sender: Sender = ANYONE, history: bool = False
+    ) -> Accepted:
+        """Judge a batch that arrived at `arrival_ms` (epoch milliseconds); `history`: as old as it likes."""
         if len(self._table) > self._max_series or self._bytes > self._max_bytes:
             self._start()
+        arrival = _Arrival(arrival_ms, sender, history)
         rejected: dict[int, Rejected] = {}
-        raw_values = [event.value for event in events]
-        values, texts = _value_columns(raw_values)
-        series = self._series(events, texts is None, arrival_ms, rejected)
-        times = _times(events, arrival_ms)
-        ids = _ids(events)
-        suspects = self._suspects(series, times, values, texts, ids, arrival_ms)
-        for row in suspects:
+        values, texts = value_columns(events)
+        series = self._series(events, texts is None, arrival, rejected)
+        times = time_column(events, arrival_ms)
+        ids = id_column(events)
+        suspects = self._suspects(series, values, texts, ids)
+        for row in suspects.union(self._suspect_times(series, times, arrival)):
             if row not in rejected:
-                verdict = judge(events[row], self._parse, self._rules, arrival_ms)
+                verdict = judge(events[row], self._parse, self._rules, arrival_ms, history)
                 if isinstance(verdict, Rejected):
                     rejected[row] = verdict
-        columns = EventColumns(self._table, series, times, values, texts, ids)
+        columns = EventColumns(self._table, series, times, values, texts, ids, history)
         return Accepted(_without(columns, rejected) if rejected else columns, rejected)
 
     def _series(
-        self, events: Sequence[SentEvent], numeric: bool, arrival_ms: int, rejected: dict[int, Rejected]
+        self, events: Sequence[SentEvent], numeric: bool, arrival: _Arrival, rejected: dict[int, Rejected]
     ) -> Int32Array:
         """Series number of every row (0 for a row it rejects)."""
         known = self._numeric
+        mine = None if arrival.sender.series_limit is None else self._sent_by[arrival.sender.key_id]
         if numeric:
             try:
                 # The hot path: every spelling of the batch is known.
-                return np.array([known[e.metric][bytes(e.dimensions)] for e in events], np.int32)
+                found = [known[e.metric][bytes(e.dimensions)] for e in events]
             except KeyError:
                 pass
+            else:
+                if mine is None or mine.issuperset(found):
+                    return np.array(found, np.int32)
         numbers = np.zeros(len(events), np.int32)
         for row, event in enumerate(events):
             spellings = self._textual if isinstance(event.value, str) else known
             number = spellings[event.metric].get(bytes(event.dimensions))
-            if number is None:
-                outcome = self._meet(event, spellings, arrival_ms)
+            if number is None or (mine is not None and number not in mine):
+                outcome = self._meet(event, spellings, arrival)
                 if isinstance(outcome, Rejected):
                     rejected[row] = outcome
                     continue
@@ -121,39 +147,41 @@ class Acceptor:
             numbers[row] = number
         return numbers
 
-    def _meet(self, event: SentEvent, spellings: Spellings, arrival_ms: int) -> int | Rejected:
-        """Judge an event whose series is spelled for the first time; only what passed every step is remembered."""
-        verdict = judge(event, self._parse, self._rules, arrival_ms)
-        if isinstance(verdict, Rejected):
+    def _meet(self, event: SentEvent, spellings: Spellings, arrival: _Arrival) -> int | Rejected:
+        """Judge an event whose series is spelled for the first time, or is new to its sender; only what passed every
+        step is remembered."""
+        draft = judge(event, self._parse, self._rules, arrival.ms, arrival.history)
+        verdict = draft if isinstance(draft, Rejected) else self._fuses.admit(draft, arrival.sender)
+        if isinstance(draft, Rejected) or verdict is not None:
             if not spellings[event.metric]:
                 del spellings[event.metric]
+            assert isinstance(verdict, Rejected)
             return verdict
-        number = self._table.intern(verdict.series)
+        number = self._table.intern(draft.series)
         if number == len(self._low):
-            low, high = bounds_of(self._rules.registry, event.metric)
-            self._low.append(low)
-            self._high.append(high)
+            self._note_limits(event.metric)
+        if arrival.sender.series_limit is not None:
+            self._sent_by[arrival.sender.key_id].add(number)
         spelled = bytes(event.dimensions)
-        spellings[event.metric][spelled] = number
-        self._bytes += len(spelled) + _OVERHEAD
+        if spelled not in spellings[event.metric]:
+            spellings[event.metric][spelled] = number
+            self._bytes += len(spelled) + _OVERHEAD
         return number
 
+    def _note_limits(self, metric: str) -> None:
+        """What the next series of the table is checked by, by column."""
+        low, high = bounds_of(self._rules.registry, metric)
+        past_ms, future_ms = self._rules.span_of(metric)
+        self._low.append(low)
+        self._high.append(high)
+        self._past.append(past_ms)
+        self._future.append(future_ms)
+
     def _suspects(
-        self,
-        series: Int32Array,
-        times: Int64Array,
-        values: FloatArray,
-        texts: list[str | None] | None,
-        ids: list[str | None] | None,
-        arrival_ms: int,
-    ) -> Iterable[int]:
-        """Rows that a step might reject; a row left out here is right in everything that is not its series."""
-        if not len(series):
-            return ()
+        self, series: Int32Array, values: FloatArray, texts: list[str | None] | None, ids: list[str | None] | None
+    ) -> set[int]:
+        """Rows whose value or id a step might reject; the value and id of a row left out here are right."""
         suspects: set[int] = set()
-        oldest, newest = arrival_ms - self._rules.past_ms, arrival_ms + self._rules.future_ms
-        if times.min() < oldest or times.max() > newest:
-            suspects.update(np.flatnonzero((times < oldest) | (times > newest)).tolist())
         if not np.isfinite(values).all():
             odd = np.flatnonzero(~np.isfinite(values)).tolist()
             suspects.update(row for row in odd if texts is None or texts[row] is None)
@@ -166,27 +194,26 @@ class Acceptor:
             suspects.update(_suspect_ids(ids))
         return suspects
 
-
-def _value_columns(raw: list[float | str]) -> tuple[FloatArray, list[str | None] | None]:
-    try:
-        # `array` takes numbers only, where numpy would read "12.5" as 12.5.
-        return np.frombuffer(array("d", raw)), None  # type: ignore[type-var]
-    except TypeError:
-        values = [math.nan if isinstance(value, str) else value for value in raw]
-        return np.array(values, np.float64), [value if isinstance(value, str) else None for value in raw]
-
-
-def _times(events: Sequence[SentEvent], arrival_ms: int) -> Int64Array:
-    stamps = [event.timestamp for event in events]
-    try:
-        return np.frombuffer(array("q", stamps), np.int64)  # type: ignore[type-var]
-    except (TypeError, OverflowError):
-        return np.array([epoch_ms(stamp, arrival_ms) for stamp in stamps], np.int64)
-
-
-def _ids(events: Sequence[SentEvent]) -> list[str | None] | None:
-    ids = [event.id for event in events]
-    return None if ids.count(None) == len(ids) else ids
+    def _suspect_times(self, series: Int32Array, times: Int64Array, arrival: _Arrival) -> Iterable[int]:
+        """Rows whose time a step might reject."""
+        if not len(times):
+            return ()
+        oldest = oldest_ms(arrival.ms, self._least_past, arrival.history)
+        newest = arrival.ms + self._least_future
+        if times.min() >= oldest and times.max() <= newest:
+            return ()
+        wrong = (times < oldest) | (times > newest)
+        if self._skewed and self._past:
+            # What the strictest metric refuses may be right for another.
+            future = np.frombuffer(self._future, np.int64)[series]
+            wrong = times > arrival.ms + future
+            if arrival.history:
+                wrong |= times < oldest
+            else:
+                past = np.frombuffer(self._past, np.int64)[series]
+                wrong |= times < np.maximum(arrival.ms - past, 0)
+        found: list[int] = np.flatnonzero(wrong).tolist()
+        return found
 
 
 def _suspect_text(text: str) -> bool:
@@ -210,4 +237,5 @@ def _without(columns: EventColumns, rejected: dict[int, Rejected]) -> EventColum
     rows = np.flatnonzero(kept).tolist()
     texts = None if columns.texts is None else [columns.texts[row] for row in rows]
     ids = None if columns.ids is None else [columns.ids[row] for row in rows]
-    return EventColumns(columns.table, columns.series[kept], columns.times[kept], columns.values[kept], texts, ids)
+    series, times, values = columns.series[kept], columns.times[kept], columns.values[kept]
+    return EventColumns(columns.table, series, times, values, texts, ids, columns.history)

@@ -4,12 +4,19 @@
     [metrics."orders.revenue"]
     kind = "distribution"                 # counter gauge distribution unique cumulative
     unit = "EUR"
+    description = "Paid amount of an order"
     better = "up"                         # or "down"
     measure = "sum"                       # shown first
     min = 0
     max = 100000
+    skew = { past = "30d", future = "1h" }
     views = [["country"], ["country", "product"]]
-    dimensions.country = {}
+    dimensions.country = { values = ["NL", "DE", "FR"] }
+    dimensions.product = { pattern = "p[0-9]+", limit = 10000, required = true }
+    [metrics."orders.refunds"]
+    [derived.refund_rate]
+    numerator = "orders.refunds:count"
+    denominator = "orders.revenue:count"
 
 Everything is optional. A registry never changes what was already written: what a delta needs stands in its record.
 """
@@ -19,42 +26,21 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, cast
 
-from ingest.series import Kind
+from ingest import metric_tables
+from ingest.definitions import DerivedMetric, DimensionRule, MetricDefinition, Registry, Unknown, measures_of
+from ingest.toml_lines import Place, line_of, lines_of
+from ingest.toml_tables import Table, did_you_mean, shortened
 
-_METRIC_FIELDS: Final = frozenset(
-    {"kind", "unit", "description", "better", "measure", "min", "max", "views", "dimensions", "skew"}
-)
-_TOP_FIELDS: Final = frozenset({"unknown", "metrics", "derived"})
+__all__ = [
+    "DerivedMetric", "DimensionRule", "MetricDefinition", "Registry", "RegistryError", "load", "mistakes",
+]  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True)
-class MetricDefinition:
-    """What the registry says about one metric; None means: not said."""
-
-    name: str
-    kind: Kind | None = None
-    unit: str | None = None
-    description: str = ""
-    better: Literal["up", "down"] | None = None
-    measure: str | None = None
-    """Headline measure of a tile, such as `sum`."""
-    dimensions: tuple[str, ...] = ()
-    views: tuple[tuple[str, ...], ...] | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """Every known metric by name, and what happens to the others."""
-
-    metrics: Mapping[str, MetricDefinition] = field(default_factory=lambda: MappingProxyType({}))
-    unknown: Literal["register", "reject"] = "register"
+TOP_FIELDS: Final = frozenset({"unknown", "metrics", "derived"})
 
 
 class RegistryError(Exception):
@@ -66,172 +52,106 @@ class RegistryError(Exception):
         super().__init__(f"{where}: {field}: {message}" if field else f"{where}: {message}")
 
 
-class _Invalid(Exception):
-    """A wrong field inside one metric; the reader adds file and line."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field, self.message = field, message
-
-
 def load(*paths: Path) -> Registry:
     """Read the files in order: a later one adds to, and redefines metrics of, the earlier ones.
 
     A file that does not exist counts as empty. Raises `RegistryError` for the first thing that is wrong.
     """
-    metrics: dict[str, MetricDefinition] = {}
-    unknown: Literal["register", "reject"] = "register"
-    for path in paths:
-        text = _read(path)
-        document = _parse(path, text)
-        unknown = _unknown_rule(path, text, document, unknown)
-        tables = document.get("metrics", {})
-        if not isinstance(tables, dict):
-            raise RegistryError(path, _line_of(text, "metrics"), "metrics", "expected a table of metrics")
-        for name, table in tables.items():
+    reading = _Reading(paths)
+    if reading.mistakes:
+        raise reading.mistakes[0]
+    return reading.registry
+
+
+def mistakes(*paths: Path) -> list[RegistryError]:
+    """Everything that is wrong in the files, in their order and by line; `load` raises the first of it."""
+    return _Reading(paths).mistakes
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    lines: Mapping[Place, int]
+
+    def mistake(self, place: Place, message: str) -> RegistryError:
+        # A dot in the name of a metric looks like one between fields: it is read by people, who know their metrics.
+        field = ".".join(part for part in place if isinstance(part, str)).rstrip(".")
+        return RegistryError(self.path, line_of(self.lines, place), field, message)
+
+
+class _Reading:
+    """The files read one after the other, and what is wrong with them."""
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        self.mistakes: list[RegistryError] = []
+        self._metrics: dict[str, MetricDefinition] = {}
+        self._derived: dict[str, DerivedMetric] = {}
+        self._unknown: Unknown = "register"
+        self._derived_in: dict[str, _File] = {}
+        whole = True
+        for path in paths:
             try:
-                metrics[name] = _definition(name, table)
-            except _Invalid as error:
-                line = _line_of(text, error.field, metric=name)
-                raise RegistryError(path, line, f"metrics.{name}.{error.field}".rstrip("."), error.message) from None
-    return Registry(MappingProxyType(metrics), unknown)
+                document, file = _document(path)
+            except RegistryError as error:
+                self.mistakes.append(error)
+                whole = False
+            else:
+                self._read(document, file)
+        if whole:  # metrics of a file that cannot be read would be missed in every reference
+            self._check_derived()
+        order = {path: number for number, path in enumerate(paths)}
+        self.mistakes.sort(key=lambda mistake: (order[mistake.file], mistake.line or 0))
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(MappingProxyType(self._metrics), self._unknown, MappingProxyType(self._derived))
+
+    def _read(self, document: dict[str, Any], file: _File) -> None:
+        top = Table(document, (), lambda place, message: self.mistakes.append(file.mistake(place, message)))
+        top.only(TOP_FIELDS)
+        self._unknown = cast("Unknown | None", top.choice("unknown", ("register", "reject"))) or self._unknown
+        for name, table in top.tables("metrics"):
+            self._metrics[name] = metric_tables.metric(name, table)
+        for name, table in top.tables("derived"):
+            found = metric_tables.derived(name, table)
+            if found is not None:
+                self._derived[name] = found
+                self._derived_in[name] = file
+
+    def _check_derived(self) -> None:
+        for name, derived in self._derived.items():
+            file = self._derived_in[name]
+            if name in self._metrics:
+                self.mistakes.append(file.mistake(("derived", name), "a metric has this name already"))
+            for field, (metric, measure) in (("numerator", derived.numerator), ("denominator", derived.denominator)):
+                fault = self._part_fault(metric, measure)
+                if fault:
+                    self.mistakes.append(file.mistake(("derived", name, field), fault))
+
+    def _part_fault(self, metric: str, measure: str) -> str | None:
+        definition = self._metrics.get(metric)
+        if definition is None and (metric in self._derived or self._unknown == "reject"):
+            what = "is a derived metric itself" if metric in self._derived else "is not listed, and so gets no events"
+            return f"{shortened(metric)} {what}{did_you_mean(metric, self._metrics)}"
+        known = measures_of(definition.kind if definition else None)
+        if measure not in known:
+            hint = did_you_mean(measure, known)
+            return f"{shortened(metric)} has no measure {shortened(measure)}{hint}; it has: {', '.join(known)}"
+        return None
 
 
-def _read(path: Path) -> str:
+def _document(path: Path) -> tuple[dict[str, Any], _File]:
     try:
-        return path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        document = tomllib.loads(text)
     except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError as error:
-        raise RegistryError(path, None, "", f"not UTF-8: {error}") from None
+        return {}, _File(path, {})
     except OSError as error:
         raise RegistryError(path, None, "", f"cannot be read: {error.strerror}") from None
-
-
-def _parse(path: Path, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise RegistryError(path, None, "", f"not UTF-8: {error}") from None
+    except (ValueError, RecursionError) as error:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else len(text.splitlines())
         raise RegistryError(path, line, "", f"not TOML: {error}") from None
-
-
-def _unknown_rule(
-    path: Path, text: str, document: dict[str, Any], before: Literal["register", "reject"]
-) -> Literal["register", "reject"]:
-    for name in document:
-        if name not in _TOP_FIELDS:
-            raise RegistryError(path, _line_of(text, name), name, f"unknown field; known: {_listed(_TOP_FIELDS)}")
-    match document.get("unknown", before):
-        case "register":
-            return "register"
-        case "reject":
-            return "reject"
-        case other:
-            message = f'expected "register" or "reject", found {other!r}'
-            raise RegistryError(path, _line_of(text, "unknown"), "unknown", message)
-
-
-def _definition(name: str, table: object) -> MetricDefinition:
-    if not isinstance(table, dict):
-        raise _Invalid("", "expected a table")
-    if not name:
-        raise _Invalid("", "a metric needs a name")
-    for given in table:
-        if given not in _METRIC_FIELDS:
-            raise _Invalid(given, f"unknown field; known: {_listed(_METRIC_FIELDS)}")
-    minimum, maximum = _number(table, "min"), _number(table, "max")
-    if minimum is not None and maximum is not None and minimum > maximum:
-        raise _Invalid("max", f"{maximum:g} is below min, {minimum:g}")
-    return MetricDefinition(
-        name=name,
-        kind=_kind(table),
-        unit=_text(table, "unit"),
-        description=_text(table, "description") or "",
-        better=_better(table),
-        measure=_text(table, "measure"),
-        dimensions=_dimensions(table),
-        views=_views(table),
-        minimum=minimum,
-        maximum=maximum,
-    )
-
-
-def _kind(table: dict[str, Any]) -> Kind | None:
-    given = _text(table, "kind")
-    if given is None:
-        return None
-    try:
-        return Kind(given)
-    except ValueError:
-        raise _Invalid("kind", f"expected one of {_listed(Kind)}, found {given!r}") from None
-
-
-def _better(table: dict[str, Any]) -> Literal["up", "down"] | None:
-    match table.get("better"):
-        case None:
-            return None
-        case "up":
-            return "up"
-        case "down":
-            return "down"
-        case other:
-            raise _Invalid("better", f'expected "up" or "down", found {other!r}')
-
-
-def _text(table: dict[str, Any], name: str) -> str | None:
-    given = table.get(name)
-    if given is not None and (not isinstance(given, str) or (not given and name != "description")):
-        raise _Invalid(name, f"expected a text, found {given!r}")
-    return given
-
-
-def _number(table: dict[str, Any], name: str) -> float | None:
-    given = table.get(name)
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, int | float) or given != given:
-        raise _Invalid(name, f"expected a number, found {given!r}")
-    return float(given)
-
-
-def _dimensions(table: dict[str, Any]) -> tuple[str, ...]:
-    given = table.get("dimensions", ())
-    if not isinstance(given, dict | list | tuple) or not all(isinstance(name, str) and name for name in given):
-        raise _Invalid("dimensions", "expected a list of names, or a table by name")
-    return tuple(given)
-
-
-def _views(table: dict[str, Any]) -> tuple[tuple[str, ...], ...] | None:
-    given = table.get("views")
-    if given is None:
-        return None
-    if not isinstance(given, list) or not all(isinstance(view, list) for view in given):
-        raise _Invalid("views", 'expected a list of lists of dimensions, such as [["country"], ["country", "product"]]')
-    for view in given:
-        if not all(isinstance(name, str) and name for name in view) or len(set(view)) != len(view):
-            raise _Invalid("views", f"expected different dimension names, found {view!r}")
-    return tuple(tuple(view) for view in given)
-
-
-def _listed(names: object) -> str:
-    return ", ".join(sorted(str(name) for name in names))  # type: ignore[attr-defined]
-
-
-def _line_of(text: str, field: str, metric: str | None = None) -> int | None:
-    """Line (from 1) of a field, found by its text, since tomllib keeps no positions; None when it is not found."""
-    lines = text.splitlines()
-    start = 0
-    if metric is not None:
-        header = re.compile(r"\s*\[\s*metrics\s*\.\s*[\"']?" + re.escape(metric) + r"[\"']?\s*[\].]")
-        start = next((i for i, line in enumerate(lines) if header.match(line)), -1)
-        if start < 0:
-            return None
-    wanted = re.compile(r"\s*[\"']?" + re.escape(field) + r"[\"']?\s*[=.]")
-    for number in range(start + bool(metric), len(lines)):
-        if metric is not None and lines[number].lstrip().startswith("["):
-            break
-        if field and wanted.match(lines[number]):
-            return number + 1
-    return start + 1 if metric is not None else None
+    return document, _File(path, lines_of(text))

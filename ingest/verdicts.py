@@ -13,6 +13,8 @@ class Reason(StrEnum):
     """The line or element is no JSON (NaN, a lone surrogate and too deep nesting count as this)."""
     ENCODING = "encoding"
     """The line or element is not UTF-8."""
+    TOO_LARGE = "too_large"
+    """The line or element is longer than an event may be."""
     NOT_AN_OBJECT = "not_an_object"
     MISSING_FIELD = "missing_field"
     WRONG_TYPE = "wrong_type"
@@ -30,7 +32,17 @@ class Reason(StrEnum):
     DIMENSION_COUNT = "dimension_count"
     DIMENSION_NAME = "dimension_name"
     DIMENSION_VALUE = "dimension_value"
+    DIMENSION_MISSING = "dimension_missing"
+    """The registry requires the dimension."""
+    DIMENSION_NOT_ALLOWED = "dimension_not_allowed"
+    """The value is not among the registry's values, or does not match its pattern."""
+    CARDINALITY = "cardinality"
+    """The dimension has as many values as the registry allows: a fuse, per process."""
+    SERIES_LIMIT = "series_limit"
+    """The key may not make more series: a fuse, per process."""
     ID_INVALID = "id_invalid"
+    ATOMIC = "atomic"
+    """Nothing is wrong with it, but another event of its atomic request was rejected."""
 
 
 @dataclass(frozen=True, slots=True)
