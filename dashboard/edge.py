@@ -43,7 +43,7 @@ def content_policy(script_hashes: Iterable[str]) -> str:
 
 def host_of(authority: str) -> str:
     """The name in a Host header or origin, without port and brackets, in lower case."""
-    name = authority.rpartition("@")[2].strip().lower()
+    name = authority.strip().lower()
     if name.startswith("["):
         return name[1:].partition("]")[0]
     return name.rpartition(":")[0] if name.count(":") == 1 else name

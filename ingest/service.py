@@ -4,31 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import functools
 import os
+import resource
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Final, cast
 
 import uvicorn
 import uvloop
 from prometheus_client import disable_created_metrics
 from starlette.types import ASGIApp
 
-_LINGER_S = 5.0
+from ingest.connection import Connection, HttpLimits, Refused
+from ingest.http_edge import EdgeProtocol
+
+_LINGER_S: Final = 5.0
 """Longest time between the end of a role's work and the end of its process."""
+_SHORT_S: Final = 2.0
+"""A limit below this is looked at ten times a second, otherwise once."""
+_OTHER_FILES: Final = 512
+"""Open files beside connections: Kafka, the database, logs."""
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn inside a role: the role handles the signals, uvicorn would end the process by the one it got."""
+    """uvicorn inside a role: the role handles the signals, uvicorn would end the process by the one it got.
 
-    def __init__(self, app: ASGIApp, host: str, port: int, *, drain_s: float = 3.0, **options: Any) -> None:
+    `refused` hears of the problems that `ingest.http_edge` answers by itself, before there is a request to route.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        drain_s: float = 3.0,
+        limits: HttpLimits | None = None,
+        refused: Refused | None = None,
+        **options: Any,
+    ) -> None:
+        self._limits = limits or HttpLimits()
+        protocol = functools.partial(EdgeProtocol, limits=self._limits, refused=refused)
         config = uvicorn.Config(
             app,
             host=host,
             port=port,
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", protocol),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -36,6 +61,7 @@ class HttpServer(uvicorn.Server):
             **options,
         )
         super().__init__(config)
+        self._shortest_s = min(self._limits.head_s, self._limits.idle_s, self._limits.stall_s, self._limits.write_s)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -44,6 +70,42 @@ class HttpServer(uvicorn.Server):
     def stop(self) -> None:
         """Take no more requests, answer the open ones, then return from `serve`."""
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        _allow_open_files(2 * self._limits.connections + _OTHER_FILES)
+        await super().startup(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0 or self._shortest_s < _SHORT_S:
+            now = time.monotonic()
+            for connection in self._http_connections():
+                connection.sweep(now)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, but a request that outlives the time to drain gets 503 and not 500."""
+        patience_s = self.config.timeout_graceful_shutdown or 0
+        last_call = asyncio.get_running_loop().call_later(patience_s, self._give_up)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            last_call.cancel()
+
+    def _give_up(self) -> None:
+        for connection in self._http_connections():
+            connection.give_up()
+
+    def _http_connections(self) -> list[Connection]:
+        return [each for each in self.server_state.connections if isinstance(each, Connection)]
+
+
+def _allow_open_files(wanted: int) -> None:
+    """Raise this process's soft limit of open files as far as it may: often it is 1,024, less than the connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
 
 def on_termination(stop: Callable[[], None]) -> None:
@@ -71,12 +133,3 @@ def _leave_within(seconds: float, code: int) -> None:
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
-
-
-def configure_logging() -> None:
-    """One line per fact on stderr. The Kafka clients' own lines are left out: what matters of them is said by the
-    role, and they repeat themselves while a broker is away."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("kafka", "aiokafka", "faust", "mode"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -37,7 +37,9 @@ def test_known_hosts_are_served(client: httpx.Client, host: str) -> None:
     assert client.get("/health/live", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example@localhost.evil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example@localhost.evil.example", "evil@localhost", ""]
+)
 def test_unknown_hosts_are_refused(client: httpx.Client, host: str) -> None:
     answer = client.get("/health/live", headers={"host": host})
     assert answer.status_code == 421
