@@ -10,7 +10,9 @@ from uuid import uuid4
 
 import duckdb
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
+_ADDED = {"1": ("letters.sql",)}
+"""Files of older versions that only miss tables, which then fill from the log: version → what is added."""
 _log = logging.getLogger(__name__)
 
 
@@ -25,11 +27,33 @@ def open_file(path: Path) -> duckdb.DuckDBPyConnection:
     if not path.exists():
         _create(path)
     try:
-        return _configured(path)
+        connection = _configured(path)
     except duckdb.Error as error:
         if "lock" in str(error).lower():
             raise StoreError(f"{path} is in use by another process") from error
-        return _without_wal(path, error)
+        connection = _without_wal(path, error)
+    _add_missing(connection)
+    return connection
+
+
+def _add_missing(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring a file of an older version up to date, where that only takes further tables: in one transaction, and out
+    of the write-ahead log at once. Any other version is left as it is, for the store to refuse."""
+    row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
+    added = _ADDED.get(str(row[0])) if row else None
+    if added is None:
+        return
+    connection.execute("BEGIN")
+    for name in added:
+        connection.execute(_sql(name))
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", [SCHEMA_VERSION])
+    connection.execute("COMMIT")
+    connection.execute("CHECKPOINT")
+    _log.info("the file was brought from schema version %s to %s", row[0] if row else None, SCHEMA_VERSION)
+
+
+def _sql(name: str) -> str:
+    return files("aggregates").joinpath(name).read_text()
 
 
 def _without_wal(path: Path, error: Exception) -> duckdb.DuckDBPyConnection:
@@ -48,7 +72,8 @@ def _without_wal(path: Path, error: Exception) -> duckdb.DuckDBPyConnection:
 def _create(path: Path) -> None:
     half = path.with_name(f"{path.name}.{uuid4().hex}.new")
     with duckdb.connect(str(half)) as connection:
-        connection.execute(files("aggregates").joinpath("schema.sql").read_text())
+        for name in ("schema.sql", "letters.sql"):
+            connection.execute(_sql(name))
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)",
             [["schema_version", SCHEMA_VERSION], ["consumer_group", f"tallyboard-dashboard-{uuid4().hex[:12]}"]],

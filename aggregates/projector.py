@@ -14,23 +14,31 @@ from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from aggregates import deltas
 from aggregates.database import StoreError
+from aggregates.following import TopicFollowing
+from aggregates.journal import Journal
+from aggregates.letterbox import Letterbox
 from aggregates.levels import sealable, watermark
 from aggregates.positions import Broken, Position, PositionError, check
 from aggregates.readmodel import ReadModel
 from aggregates.settings import ReadModelSettings
+from aggregates.side_topics import SideTopics
 from aggregates.store import Input, MissingDeltas, Store
 from aggregates.stream import StreamOptions, TopicStream, running
 from aggregates.telemetry import ProjectionTelemetry
+from ingest.append import Appender
+from ingest.follow import TopicFollower
 from ingest.log import Log, LogError, LogRecord, checksum
 from ingest.registry import Registry
 
 _WATCH_S = 1.0
+_STOP_PATIENCE_S = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -54,16 +62,18 @@ class Projector:
         self.kafka_error: str | None = None
         self.lag: dict[int, int] = {}
 
-    async def _ask(self, question: Any, *arguments: Any) -> Any:
+    async def ask(self, question: Any, *arguments: Any) -> Any:
+        """Ask the log, one question at a time, beside the event loop."""
         async with self._log_turn:
             return await asyncio.to_thread(question, *arguments)
 
-    async def _write(self, change: Any, *arguments: Any) -> Any:
+    async def write(self, change: Any, *arguments: Any) -> Any:
+        """Change the store, one change at a time, in the writer's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, change, *arguments)
 
     async def positions(self, partitions: frozenset[int]) -> Mapping[int, int]:
-        self._rollups_id = await self._ask(self._log.topic_id, self._topics.rollups)
-        begins = await self._ask(self._log.begin_offsets, self._topics.rollups)
+        self._rollups_id = await self.ask(self._log.topic_id, self._topics.rollups)
+        begins = await self.ask(self._log.begin_offsets, self._topics.rollups)
         found = {p: await self._position(p, begins[p]) for p in partitions}
         self._assigned = partitions
         _log.info("reading %s from %s", self._topics.rollups, found)
@@ -73,7 +83,7 @@ class Projector:
         position = self._store.inputs.get(partition)
         if position is None:
             return begin
-        found = await self._ask(check, self._log, self._topics.rollups, position)
+        found = await self.ask(check, self._log, self._topics.rollups, position)
         if isinstance(found, Broken):
             raise PositionError(found.detail)
         if found is None:
@@ -87,7 +97,7 @@ class Projector:
         try:
             inputs = [self._input(p, record) for p, found in records.items() for record in found]
             start = time.perf_counter()
-            events = await self._write(self._store.apply, inputs)
+            events = await self.write(self._store.apply, inputs)
         except (MissingDeltas, deltas.DeltaError) as error:
             self.gap = f"counting stopped: {error}"
             _log.error("%s", self.gap)
@@ -115,9 +125,9 @@ class Projector:
 
     async def _look(self, stream: TopicStream) -> None:
         asked_ms = time.time_ns() // 1_000_000
-        events_id = await self._ask(self._log.topic_id, self._topics.events)
-        ends = await self._ask(self._log.end_offsets, self._topics.events)
-        if self._rollups_id and await self._ask(self._log.topic_id, self._topics.rollups) != self._rollups_id:
+        events_id = await self.ask(self._log.topic_id, self._topics.events)
+        ends = await self.ask(self._log.end_offsets, self._topics.events)
+        if self._rollups_id and await self.ask(self._log.topic_id, self._topics.rollups) != self._rollups_id:
             stream.fail(PositionError(f"{self._topics.rollups} was created anew"))
         sources = {p: s for (topic, p), s in self._store.sources.items() if topic == events_id}
         self.lag = {p: max(0, end - (sources[p].next_offset if p in sources else 0)) for p, end in ends.items()}
@@ -128,7 +138,7 @@ class Projector:
         self._model.observe(events_id, mark)
         if mark is not None:
             self._telemetry.watermark.set(mark / 1000)
-            if await self._write(self._maintain, mark):
+            if await self.write(self._maintain, mark):
                 await self._model.applied()
 
     def _maintain(self, mark_ms: int) -> bool:
@@ -167,11 +177,14 @@ class Projection:
 
     projector: Projector
     read_model: ReadModel
+    letters: Letterbox
+    journal: Journal
+    followings: tuple[TopicFollowing, ...]
     failed: asyncio.Future[BaseException]
     """Gets the error that ended the projector: the process has to end then."""
 
     def not_ready(self) -> list[str]:
-        return self.projector.not_ready()
+        return [*self.projector.not_ready(), *(f.stopped for f in self.followings if f.stopped is not None)]
 
     def health(self) -> dict[str, object]:
         """What `/health/ready` says beside its verdict."""
@@ -215,10 +228,22 @@ async def _open(
                 folder=settings.data / "faust",
             )
             stream = TopicStream(options, settings.kafka, projector)
+            appender = Appender(settings.kafka)
+            follow = partial(TopicFollower, settings.kafka)
+            side = SideTopics(settings, log, store, projector.ask, projector.write, follow, appender)
             async with running(stream) as failed:
-                watcher = asyncio.create_task(projector.watch(stream))
-                yield Projection(projector, model, failed)
-                watcher.cancel()
+                tasks = [asyncio.create_task(projector.watch(stream)), *side.start(stream.fail)]
+                yield Projection(
+                    projector, model, Letterbox(store, side.letters), side.journal, side.followings, failed
+                )
+                await _cancelled(tasks)
             projector.close()
+            await asyncio.to_thread(appender.close)
     finally:
         store.close()
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=_STOP_PATIENCE_S)

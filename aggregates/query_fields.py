@@ -24,6 +24,14 @@ def parse_query(fields: Mapping[str, object], now_ms: int) -> Query | QueryError
         return refused.error
 
 
+def parse_time(value: object, field: str, now_ms: int) -> int | QueryError:
+    """Epoch milliseconds of a time as a query may name it."""
+    try:
+        return _time(value, field, now_ms)
+    except _Refused as refused:
+        return refused.error
+
+
 class _Refused(Exception):
     def __init__(self, field: str, message: str, code: str = "invalid_query") -> None:
         super().__init__(message)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.log import KafkaConnection, Topics
+from ingest.logs import LogFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class RollupSettings:
     """An id is remembered for this many events of its partition, …"""
     dedupe_hours: float = 24.0
     """… and for this long."""
+    log_format: LogFormat = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class ReadModelSettings:
     """How long a bucket stays open behind the watermark."""
     retention_1s_hours: float = 2.0
     retention_1m_days: float = 15.0
+    retention_rejected_days: float = 30.0
+    rejected_mb: int = 256
+    """What was sent is kept of the newest dead letters, up to so many megabytes."""
+    rejected_rows: int = 500_000
+    """So many dead letters are listed; older ones are counted."""
 
     @property
     def file(self) -> Path:

@@ -52,7 +52,7 @@ class MissingDeltas(Exception):
 
 
 class Store:
-    """One open read model. `apply`, `seal` and `retain` belong to one thread; `reader` may be used from any."""
+    """One open read model. What writes belongs to one thread; `reader` may be used from any."""
 
     def __init__(self, path: Path, views: Views) -> None:
         self._connection = open_file(path)
@@ -79,6 +79,17 @@ class Store:
         finally:
             cursor.execute("ROLLBACK")
             cursor.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction of the writer's thread, for the tables of `aggregates.letter_store`."""
+        self._connection.execute("BEGIN")
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
 
     def meta(self, name: str) -> str:
         row = self._connection.execute("SELECT value FROM meta WHERE name = ?", [name]).fetchone()

@@ -26,7 +26,8 @@ from aggregates.settings import RollupSettings
 from aggregates.stream import StreamOptions, TopicStream, running
 from aggregates.telemetry import RollupTelemetry
 from ingest.log import Log, LogError, LogRecord
-from ingest.service import HttpServer, configure_logging, on_termination, run_role
+from ingest.logs import configure_logging
+from ingest.service import HttpServer, on_termination, run_role
 
 RUN_BYTES = 1024 * 1024
 """Source bytes that go into one delta, at least one record."""
@@ -181,7 +182,7 @@ def create_api(worker: RollupWorker, registry: CollectorRegistry) -> FastAPI:
 
 def serve(settings: RollupSettings) -> None:
     """Run the role until SIGTERM or SIGINT. Exits with status 1 when the log forbids going on, or is away."""
-    configure_logging()
+    configure_logging(settings.log_format)
     run_role(_serve(settings))
 
 

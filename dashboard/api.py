@@ -159,12 +159,12 @@ def seconds(value: object) -> float | None:
     return number if 0 <= number <= _MAX_WAIT_S else None
 
 
-def timestamp(epoch_ms: int | None) -> str | None:
-    """RFC 3339 in UTC, with milliseconds where there are any."""
+def timestamp(epoch_ms: int | None, always_ms: bool = False) -> str | None:
+    """RFC 3339 in UTC, with milliseconds where there are any (or always: such texts sort by time)."""
     if epoch_ms is None:
         return None
     text = (_EPOCH + timedelta(milliseconds=epoch_ms)).isoformat(
-        timespec="milliseconds" if epoch_ms % 1000 else "seconds"
+        timespec="milliseconds" if always_ms or epoch_ms % 1000 else "seconds"
     )
     return text.replace("+00:00", "Z")
 
@@ -213,6 +213,11 @@ def csv_text(result: Result) -> str:
 def _csv_cell(kind: str, cell: object) -> object:
     if kind == "time" and isinstance(cell, int):
         return timestamp(cell)
+    return csv_text_cell(cell)
+
+
+def csv_text_cell(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula."""
     if isinstance(cell, str) and cell.startswith(_FORMULA):
         return "'" + cell
     return cell

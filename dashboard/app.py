@@ -22,10 +22,13 @@ from dashboard.feed import Clock, Feed
 from dashboard.live import LONGEST_MESSAGE, live_router
 from dashboard.pages import shell
 from dashboard.reading import Reading
+from dashboard.rejected import rejected_router
+from dashboard.resend import Ingest
 from dashboard.settings import DashboardSettings
 from dashboard.telemetry import AlwaysReady, Health, health_router
+from ingest.logs import configure_logging
 from ingest.registry import Registry
-from ingest.service import HttpServer, configure_logging, on_termination, run_role
+from ingest.service import HttpServer, on_termination, run_role
 
 ASSETS = Path(__file__).parent / "assets"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -113,7 +116,7 @@ class PageRoutes:
 
 def serve(settings: DashboardSettings, registry: Registry) -> None:
     """Run the role until SIGTERM or SIGINT. Exits with status 1 when the read model or the log forbids going on."""
-    configure_logging()
+    configure_logging(settings.log_format)
     run_role(_serve(settings, registry))
 
 
@@ -133,7 +136,10 @@ async def _run(settings: DashboardSettings, registry: Registry) -> None:
             settings,
             health=projection,
             metrics=metrics,
-            routers=(api.router(projection.read_model, epoch_ms),),
+            routers=(
+                api.router(projection.read_model, epoch_ms),
+                rejected_router(projection.letters, projection.journal, Ingest(settings.ingest_url), epoch_ms),
+            ),
         )
         server = HttpServer(app, settings.host, settings.port, ws_max_size=LONGEST_MESSAGE * 4)
         on_termination(server.stop)

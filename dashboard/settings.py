@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aggregates.settings import ReadModelSettings
+from ingest.logs import LogFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class DashboardSettings:
     """Shown to people, in the line that sends the first event."""
     hosts: tuple[str, ...] = ()
     """Names besides loopback and `host` under which browsers may ask."""
+    log_format: LogFormat = "text"
     tick_ms: int = 1000
     """Time between two messages to a browser."""
     max_browsers: int = 1000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -25,7 +27,8 @@ class _Topic:
 
 
 class MemoryLog:
-    """Topics in memory. Reads answer as `Log` does; `append`, `trim`, `cut` and `recreate` are the test's."""
+    """Topics in memory. Reads answer as `Log` does, `append` as `ingest.append.Appender` and `follow` as
+    `ingest.follow.TopicFollower`; `trim`, `cut` and `recreate` are the test's."""
 
     def __init__(self) -> None:
         self._topics: dict[str, _Topic] = {}
@@ -40,6 +43,9 @@ class MemoryLog:
         found = self._topic(name).partitions[partition]
         found.records.append(LogRecord(found.end, timestamp_ms, value))
         return found.end - 1
+
+    def follow(self, name: str, offsets: Mapping[int, int]) -> MemoryFollower:
+        return MemoryFollower(self, name, offsets)
 
     def trim(self, name: str, partition: int, begin: int) -> None:
         """Retention: records below `begin` are gone."""
@@ -75,3 +81,30 @@ class MemoryLog:
         if name not in self._topics:
             raise LogError(f"topic {name} does not exist")
         return self._topics[name]
+
+
+class MemoryFollower:
+    """The twin of `ingest.follow.TopicFollower`."""
+
+    def __init__(self, log: MemoryLog, topic: str, offsets: Mapping[int, int]) -> None:
+        log.topic_id(topic)
+        self._log = log
+        self._topic = topic
+        self._next = dict(offsets)
+
+    def poll(self, wait_s: float) -> Mapping[int, list[LogRecord]]:
+        ends, begins = self._log.end_offsets(self._topic), self._log.begin_offsets(self._topic)
+        found: dict[int, list[LogRecord]] = {}
+        for partition, offset in self._next.items():
+            if not begins[partition] <= offset <= ends[partition]:
+                raise LogError(f"{self._topic} cannot be read on: {partition} has no offset {offset}")
+            read = [self._log.read(self._topic, partition, at) for at in range(offset, ends[partition])]
+            if read:
+                found[partition] = [record for record in read if record is not None]
+                self._next[partition] = ends[partition]
+        if not found:
+            time.sleep(min(wait_s, 0.01))
+        return found
+
+    def close(self) -> None:
+        pass
