@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ingest.client.delivery import Target
 from tallyboard.failure import Failure
 from tallyboard.settings import read
 
@@ -18,9 +19,13 @@ app = typer.Typer(no_args_is_help=True, help="Send events of a demo through the 
 _Url = Annotated[str | None, typer.Option("--url", help="Address of ingest; default: this machine's.")]
 
 
-def _ingest(url: str | None) -> str:
+def _ingest(url: str | None) -> Target:
     settings = read()
-    return url or settings.local_url(settings.ingest_port)
+    key = settings.key.get_secret_value() if settings.key else None
+    try:
+        return Target(url or settings.local_url(settings.ingest_port), key)
+    except ValueError as error:
+        raise Failure(f"{error}.") from error
 
 
 def _say(sentence: str) -> None:

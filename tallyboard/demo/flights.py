@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from ingest.client.delivery import Target
 from tallyboard.demo.sender import Event, Sender
 from tallyboard.failure import Failure
 
@@ -152,12 +153,12 @@ def batches(
         yield events, place
 
 
-def replay(url: str, speed: float, backfill_s: float, state: Path | None, say: Callable[[str], None]) -> None:
+def replay(target: Target, speed: float, backfill_s: float, state: Path | None, say: Callable[[str], None]) -> None:
     """Send for ever. With a `state` file the next start goes on where this one ended, without gap or repetition."""
     flights = read_flights()
     place = _resume(state, time.time() * 1000, backfill_s, len(flights))
     say(f"{len(flights):,} flights, {speed:g} times as fast as in 2013, from flight {place.row:,} on")
-    sender = Sender(url, say)
+    sender = Sender(target, say)
     try:
         for events, after in batches(flights, place, speed, lambda: time.time() * 1000):
             if events:

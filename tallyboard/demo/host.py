@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from ingest.client.delivery import Target
 from tallyboard.demo.sender import Event, Sender
 
 _MEMORY_STATES = ("used", "free", "buffers", "cached")
@@ -70,10 +71,10 @@ def sample(before: Totals, after: Totals, at_ms: int, event_id: str) -> list[Eve
     return events
 
 
-def watch(url: str, interval_s: float, say: Callable[[str], None]) -> None:
+def watch(target: Target, interval_s: float, say: Callable[[str], None]) -> None:
     """Send a sample every `interval_s` seconds, for ever."""
     run = uuid.uuid4().hex[:8]
-    sender = Sender(url, say)
+    sender = Sender(target, say)
     say(f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.1f} GB of memory, every {interval_s:g} s")
     before = totals()
     psutil.cpu_percent(None, percpu=True)  # the first answer is for the time since the machine started

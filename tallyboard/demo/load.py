@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tallyboard.demo.sender import retry_after, verdict
+from ingest.client.answers import Again, Answer, NoAnswer, Refusal, Verdicts, meaning
+from ingest.client.delivery import Patience, Target, wait_s
+from tallyboard.demo.sender import said
 from tallyboard.failure import Failure
 
 COUNTRIES = ("NL", "DE", "FR", "ES", "IT", "PL")
-_RETRY = frozenset({408, 429, 500, 502, 503, 504})
+_PATIENCE = Patience()
 _ATTEMPTS = 100
 
 
@@ -79,7 +81,7 @@ def sizes(load: Load) -> Iterator[int]:
         yield min(load.batch, (load.count or 0) - start)
 
 
-async def generate(url: str, load: Load, run: str) -> Tally:
+async def generate(target: Target, load: Load, run: str) -> Tally:
     """Send until the count or the time is reached. Raises `Failure` when ingest stays away or refuses the requests."""
     tally = Tally()
     fragments = series_fragments(load.series)
@@ -95,7 +97,7 @@ async def generate(url: str, load: Load, run: str) -> Tally:
                     return
                 await asyncio.sleep(max(due - time.monotonic(), 0))
                 content = body(load, fragments, number, size, time.time_ns() // 1_000_000, run)
-                await _send(client, f"{url.rstrip('/')}/v1/events", content, tally)
+                await _send(client, target, content, size, tally)
 
         async with asyncio.TaskGroup() as group:
             for _connection in range(load.connections):
@@ -104,21 +106,29 @@ async def generate(url: str, load: Load, run: str) -> Tally:
     return tally
 
 
-async def _send(client: httpx.AsyncClient, url: str, content: bytes, tally: Tally) -> None:
-    """Send one batch, the same bytes again until it is taken."""
+async def _send(client: httpx.AsyncClient, target: Target, content: bytes, size: int, tally: Tally) -> None:
+    """Send one batch of `size` events, the same bytes again until it is taken."""
     for attempt in range(_ATTEMPTS):
-        answer, begin = None, time.monotonic()
-        try:
-            answer = await client.post(url, content=content, headers={"Content-Type": "application/json"})
-        except httpx.TransportError:
-            pass
-        if answer is not None and answer.status_code not in _RETRY:
-            sent = verdict(answer)
-            tally.accepted += sent.accepted
-            tally.rejected += sent.rejected
+        begin = time.monotonic()
+        meant = meaning(await _post(client, target, content), size, time.time())
+        if isinstance(meant, Verdicts):
+            tally.accepted += meant.accepted
+            tally.rejected += len(meant.rejected)
             tally.requests += 1
             tally.latencies_ms.append((time.monotonic() - begin) * 1000)
             return
+        if not isinstance(meant, Again):
+            refusal = meant if isinstance(meant, Refusal) else meant.refusal
+            raise Failure(f"{target.address} refused the events: {said(refusal)}.")
         tally.retries += 1
-        await asyncio.sleep(retry_after(answer, attempt))
-    raise Failure(f"{url} did not take a batch in {_ATTEMPTS} attempts.")
+        await asyncio.sleep(wait_s(meant.after_s, attempt, _PATIENCE, random.random()))
+    raise Failure(f"{target.address} did not take a batch in {_ATTEMPTS} attempts.")
+
+
+async def _post(client: httpx.AsyncClient, target: Target, content: bytes) -> Answer | NoAnswer:
+    headers = {"Content-Type": "application/json", **target.authorization}
+    try:
+        heard = await client.post(target.address, content=content, headers=headers)
+    except httpx.TransportError as error:
+        return NoAnswer(str(error))
+    return Answer(heard.status_code, heard.content, dict(heard.headers))

@@ -5,22 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from ingest.client.delivery import Target
 from ingest.registry import load
 from tallyboard.demo import METRICS_FILE, flights, host
 from tallyboard.demo.flights import Flights, Place, batches, events_of, following, read_flights
 from tallyboard.demo.load import Load, body, generate, series_fragments, sizes
 from tallyboard.demo.sender import Sender
 from tallyboard.failure import Failure
+from tests.write_site import Reply, Request, accepted, problem, scripted
 
 SPEED = 600.0
 
@@ -136,76 +134,39 @@ def test_load_is_the_same_for_the_same_seed() -> None:
     assert list(sizes(Load(count=1050, batch=500))) == [500, 500, 50]
 
 
-class Moody(HTTPServer):
-    """Answers with the given statuses, then 202; keeps every body."""
-
-    def __init__(self, statuses: list[int]) -> None:
-        super().__init__(("127.0.0.1", 0), MoodyHandler)
-        self.statuses = statuses
-        self.bodies: list[list[dict[str, Any]]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class MoodyHandler(BaseHTTPRequestHandler):
-    server: Moody
-
-    def do_POST(self) -> None:
-        events = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.bodies.append(events)
-        status = self.server.statuses.pop(0) if self.server.statuses else 202
-        answer = {"accepted": len(events), "rejected": 0, "errors": []} if status == 202 else {"detail": "not now"}
-        content = json.dumps(answer).encode()
-        self.send_response(status)
-        if status in (429, 503):
-            self.send_header("Retry-After", "0")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
-        pass
-
-
-@pytest.fixture
-def moody() -> Iterator[Moody]:
-    server = Moody([])
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_refused_for_now_is_sent_again_with_the_same_ids(moody: Moody) -> None:
-    moody.statuses[:] = [503, 429, 503]
+def test_refused_for_now_is_sent_again_with_the_same_ids() -> None:
     said: list[str] = []
-    sender = Sender(moody.url, said.append)
-    sent = sender.send([{"metric": "m", "value": 1, "id": "x"}])
-    sender.close()
-    assert sent.accepted == 1
-    assert len(moody.bodies) == 4
-    assert all(body == moody.bodies[0] for body in moody.bodies)
+    with scripted(*(problem(status, "busy", Retry_After="0") for status in (503, 429, 503))) as server:
+        sender = Sender(Target(server.url), said.append)
+        assert sender.send([{"metric": "m", "value": 1, "id": "x"}]) == 1
+        sender.close()
+    assert len(server.requests) == 4
+    assert all(request.body == server.requests[0].body for request in server.requests)
     assert [re.sub(r"http\S+", "…", line) for line in said] == [
         "… answers 503; sending the same events again until it takes them",
         "… takes events again",
     ]
 
 
-def test_refused_for_good_is_a_failure(moody: Moody) -> None:
-    moody.statuses[:] = [413]
-    sender = Sender(moody.url, lambda _: None)
-    with pytest.raises(Failure, match="refused the events: 413 not now"):
-        sender.send([{"metric": "m", "value": 1}])
-    sender.close()
+def test_refused_for_good_is_a_failure() -> None:
+    with scripted(problem(415, "content_type")) as server:
+        sender = Sender(Target(server.url), lambda _: None)
+        with pytest.raises(Failure, match="refused the events: 415 not now"):
+            sender.send([{"metric": "m", "value": 1}])
+        sender.close()
 
 
-async def test_load_sends_the_whole_count_in_spite_of_503(moody: Moody) -> None:
-    moody.statuses[:] = [503]
-    tally = await generate(moody.url, Load(rate=0, count=95, batch=10, connections=1, seconds=None), "run")
+def taken(request: Request) -> Reply:
+    return Reply(body=accepted(len(json.loads(request.body))))
+
+
+async def test_load_sends_the_whole_count_in_spite_of_503() -> None:
+    with scripted(problem(503, "busy", Retry_After="0"), *([taken] * 10)) as server:
+        tally = await generate(
+            Target(server.url, "tb_k"), Load(rate=0, count=95, batch=10, connections=1, seconds=None), "run"
+        )
     assert (tally.accepted, tally.requests, tally.retries) == (95, 10, 1)
-    assert moody.bodies[0] == moody.bodies[1]
-    assert len({event["id"] for events in moody.bodies for event in events}) == 95
+    assert {request.headers["authorization"] for request in server.requests} == {"Bearer tb_k"}
+    bodies = [json.loads(request.body) for request in server.requests]
+    assert bodies[0] == bodies[1]
+    assert len({event["id"] for events in bodies for event in events}) == 95

@@ -1,0 +1,1 @@
+"""`tallyboard send`: the rows of a file as events."""
