@@ -51,7 +51,9 @@ class _Waiting:
     answer: asyncio.Future[Committed | NotCommitted]
     partitions: list[int] = field(default_factory=list)
     """Partitions its events go to."""
-    messages: list[int] = field(default_factory=list)
+    events: list[int] = field(default_factory=list)
+    """The flush's messages that may hold its events: those of its partitions, among what it shares records with."""
+    dead: list[int] = field(default_factory=list)
     """Its dead letters among the flush's messages."""
 
 
@@ -86,14 +88,20 @@ class GroupCommit:
         """Events taken and not yet answered for."""
         return self._queued
 
-    async def commit(self, columns: EventColumns | None, letters: Sequence[DeadLetters]) -> Committed | NotCommitted:
-        """Make one request's events and dead letters durable; answers when all of them are, or when it is clear that
-        they are not known to be."""
-        size = (len(columns) if columns else 0) + sum(letter.events for letter in letters)
+    def refusal(self) -> NotCommitted | None:
+        """Why nothing at all can be taken at present: to be asked before work is spent on a request."""
         if self._draining:
             return NotCommitted("draining", "the server is stopping")
         if obstacles := self._publisher.obstacles():
             return NotCommitted("unavailable", "; ".join(obstacles))
+        return None
+
+    async def commit(self, columns: EventColumns | None, letters: Sequence[DeadLetters]) -> Committed | NotCommitted:
+        """Make one request's events and dead letters durable; answers when all of them are, or when it is clear that
+        they are not known to be."""
+        size = (len(columns) if columns else 0) + sum(letter.events for letter in letters)
+        if (refusal := self.refusal()) is not None:
+            return refusal
         if self._queued and self._queued + size > self._queue_events:
             return NotCommitted("busy", f"{self._queued} events are waiting for Kafka")
         waiting = _Waiting(columns, letters, size, asyncio.get_running_loop().create_future())
@@ -154,11 +162,11 @@ class GroupCommit:
 
     def _messages(self, batch: list[_Waiting]) -> list[Message]:
         messages: list[Message] = []
-        by_table: dict[int, list[_Waiting]] = defaultdict(list)
+        groups: dict[tuple[int, bool], list[_Waiting]] = defaultdict(list)
         for waiting in batch:
             if waiting.columns is not None and len(waiting.columns):
-                by_table[id(waiting.columns.table)].append(waiting)
-        for group in by_table.values():
+                groups[id(waiting.columns.table), waiting.columns.history].append(waiting)
+        for group in groups.values():
             columns = _joined([waiting.columns for waiting in group if waiting.columns is not None])
             owner = (columns.table.keys[columns.series] % np.uint64(self._topics.partitions)).astype(np.int64)
             start = 0
@@ -166,41 +174,41 @@ class GroupCommit:
                 end = start + len(waiting.columns or ())
                 waiting.partitions = np.flatnonzero(np.bincount(owner[start:end])).tolist()
                 start = end
+            first = len(messages)
             records = encode(columns, self._topics.partitions)
             messages += [Message(self._topics.events, r.partition, r.value, r.headers) for r in records]
+            for waiting in group:
+                own = set(waiting.partitions)
+                waiting.events = [n for n, record in enumerate(records, first) if record.partition in own]
         for waiting in batch:
             for letter in waiting.letters:
-                waiting.messages.append(len(messages))
+                waiting.dead.append(len(messages))
                 self._letter_partition = (self._letter_partition + 1) % self._topics.partitions
                 messages.append(Message(self._topics.rejected, self._letter_partition, letter.value, letter.headers))
         return messages
 
     def _answer(self, batch: list[_Waiting], messages: list[Message], outcomes: Sequence[Outcome]) -> None:
-        next_offsets: dict[int, int] = {}
-        failures: dict[int, Undelivered] = {}
-        for message, outcome in zip(messages, outcomes, strict=True):
-            if message.topic != self._topics.events:
-                continue
-            if isinstance(outcome, Undelivered):
-                failures[message.partition] = outcome
-            else:
-                next_offsets[message.partition] = max(next_offsets.get(message.partition, 0), outcome + 1)
         for waiting in batch:
             if waiting.answer.done():
                 continue  # the request was cancelled meanwhile
-            letters = [outcomes[number] for number in waiting.messages]
-            failed = [failures[p] for p in waiting.partitions if p in failures]
-            failed += [outcome for outcome in letters if isinstance(outcome, Undelivered)]
-            if not failed:
-                waiting.answer.set_result(Committed({p: next_offsets[p] for p in waiting.partitions}))
+            mine = [outcomes[number] for number in (*waiting.events, *waiting.dead)]
+            failed = [outcome for outcome in mine if isinstance(outcome, Undelivered)]
+            if failed:
+                # Another request's record of the partition counts as a part of this one: better unknown than wrong.
+                sent_any = len(failed) < len(mine) or any(failure.unknown for failure in failed)
+                code = "outcome_unknown" if sent_any else "unavailable"
+                waiting.answer.set_result(NotCommitted(code, failed[0].detail))
                 continue
-            sent_any = len(failed) < len(waiting.partitions) + len(letters) or any(f.unknown for f in failed)
-            code = "outcome_unknown" if sent_any else "unavailable"
-            waiting.answer.set_result(NotCommitted(code, failed[0].detail))
+            next_offsets: dict[int, int] = {}
+            for number in waiting.events:
+                offset, partition = outcomes[number], messages[number].partition
+                assert isinstance(offset, int)
+                next_offsets[partition] = max(next_offsets.get(partition, 0), offset + 1)
+            waiting.answer.set_result(Committed(next_offsets))
 
 
 def _joined(parts: list[EventColumns]) -> EventColumns:
-    """Columns of one table, one after the other."""
+    """Columns of one table, all of the present or all history, one after the other."""
     if len(parts) == 1:
         return parts[0]
     return EventColumns(
@@ -210,6 +218,7 @@ def _joined(parts: list[EventColumns]) -> EventColumns:
         np.concatenate([part.values for part in parts]),
         _joined_texts([(part.texts, len(part)) for part in parts]),
         _joined_texts([(part.ids, len(part)) for part in parts]),
+        parts[0].history,
     )
 
 

@@ -199,7 +199,7 @@ class _Group:
         except (KafkaError, ValueError, RuntimeError) as error:
             self._settle(number, Undelivered(False, str(error)))
             return
-        sent.add_callback(lambda record: self._settle(number, int(record.offset)))
+        sent.add_callback(lambda record: self._settle(number, _outcome(int(record.offset))))
         sent.add_errback(lambda error: self._settle(number, Undelivered(True, str(error))))
 
     def outcomes(self) -> list[Outcome]:
@@ -219,6 +219,11 @@ class _Group:
     def _finish(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
+
+
+def _outcome(offset: int) -> Outcome:
+    """A broker that finds a batch to be a repetition of one too long ago does not say where that one stands."""
+    return offset if offset >= 0 else Undelivered(True, "appended, but the broker does not say where")
 
 
 def _close_now(producer: KafkaProducer) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -75,12 +76,21 @@ class BrokerVictim:
 class RoleVictim:
     """One role as its own process; what it prints goes to a file."""
 
-    def __init__(self, name: str, folder: Path, environment: Mapping[str, str], client: httpx.AsyncClient) -> None:
-        port = free_port()
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        client: httpx.AsyncClient,
+        role: str | None = None,
+        port: int | None = None,
+    ) -> None:
+        """`name` is the role's, unless several processes of one `role` run; without a `port` it gets a free one."""
+        self.port = port or free_port()
         self.name = name
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"{name}.log"
-        self._command = (sys.executable, "-P", "-m", "tallyboard", name, "--port", str(port))
+        self._command = (sys.executable, "-P", "-m", "tallyboard", role or name, "--port", str(self.port))
         self._environment = {**environment, "PYTHONPATH": str(REPOSITORY)}
         self._client = client
         self._child: Child | None = None
@@ -88,6 +98,10 @@ class RoleVictim:
     @property
     def alive(self) -> bool:
         return self._child is not None and self._child.process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.process.pid if self._child is not None and self.alive else None
 
     async def start(self) -> None:
         self.bury()
@@ -104,6 +118,16 @@ class RoleVictim:
         if self._child is not None:
             self._child.kill()
             self._child.process.wait()
+
+    def terminate(self, seconds: float) -> int | None:
+        """Ask it to end (SIGTERM) and wait; its exit code, or None when it had to be killed. Blocks."""
+        assert self._child is not None
+        self._child.terminate()
+        try:
+            return self._child.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return None
 
     def bury(self) -> None:
         """Kill it and whatever is left of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from ingest.commit import Committed, GroupCommit, NotCommitted
 from ingest.deadletters import DeadLetters
-from ingest.events import DecodedEvents, EventColumns, decode
+from ingest.events import MAX_RECORD_EVENTS, DecodedEvents, EventColumns, decode
 from ingest.log import Topics
 from ingest.publish import MemoryPublisher, Message, Outcome, Undelivered
 from ingest.series import Kind, Series, SeriesTable, partition_of
@@ -193,3 +194,41 @@ async def test_a_cancelled_request_hinders_nobody() -> None:
     assert isinstance(await tasks[1], Committed)
     assert commit.queued_events == 0
     assert stored(publisher) == [0, 1]
+
+
+class Scripted(MemoryPublisher):
+    """A log that gives these outcomes, in the order of the messages; None: durable."""
+
+    def __init__(self, *given: Undelivered | None) -> None:
+        super().__init__()
+        self.given = given
+
+    async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
+        return [self._append(m) if given is None else given for m, given in zip(messages, self.given, strict=True)]
+
+
+async def test_one_of_several_records_of_a_partition_makes_the_outcome_unknown() -> None:
+    publisher = Scripted(None, Undelivered(False, "full"))
+    many = MAX_RECORD_EVENTS + 1  # two records of one partition
+    answer = await commit_of(publisher, flush_events=many, queue_events=many).commit(columns(*([1] * many)), ())
+    assert answer == NotCommitted("outcome_unknown", "full")
+
+
+async def test_requests_that_share_no_record_do_not_share_an_outcome() -> None:
+    publisher = Scripted(None, Undelivered(False, "full"))
+    commit = commit_of(publisher)
+    tables = SeriesTable(), SeriesTable()
+    first, second = await asyncio.gather(*(commit.commit(columns(1, table=table), ()) for table in tables))
+    assert isinstance(first, Committed)
+    assert second == NotCommitted("unavailable", "full")
+    assert stored(publisher) == [1.0]
+
+
+async def test_history_never_shares_a_record_with_the_present() -> None:
+    publisher = MemoryPublisher()
+    commit = commit_of(publisher)
+    present = columns(1)
+    past = dataclasses.replace(present, history=True)
+    await asyncio.gather(commit.commit(present, ()), commit.commit(past, ()))
+    found = [decode(record.value) for records in publisher.records.values() for record in records]
+    assert [record.history for record in found if isinstance(record, DecodedEvents)] == [False, True]
