@@ -11,6 +11,7 @@ FINGERPRINT := import hashlib, json, sys, tomllib; \
   parts = [project["project"], project["build-system"], open("constraints.txt").read(), sys.version]; \
   print(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16])
 .PHONY: help install up test check bench soak clean
+FAULTS ?= 500
 SEEDS ?= 1 2 3 4 5 6 7 8 9 10
 
 help: ## What there is
@@ -50,7 +51,8 @@ check: install ## Lint, format, types, architecture
 bench: install ## Measure: checks its sums before it prints a speed
 	@$(BIN)/python -m benchmarks
 
-soak: install ## The kill test with other seeds and five times the load: SEEDS="1 2 3"
+soak: install ## Faults without end: FAULTS=500 on the write side, then the kill test with SEEDS="1 2 3"
+	@$(BIN)/python -m tests.chaos.soak --faults $(FAULTS) --seed $(firstword $(SEEDS))
 	@for seed in $(SEEDS); do \
 	  $(BIN)/python -m pytest tests/chaos --chaos-seed "$$seed" --chaos-scale 5 -o timeout=1200 -s || exit 1; \
 	done

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [end_to_end] [freshness]`: run, check the answers, print a table."""
+"""`python -m benchmarks [end_to_end] [freshness] [write_side]`: run, check the answers, print a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import statistics
 import sys
 from collections.abc import Callable
 
-from benchmarks import end_to_end, freshness
+from benchmarks import end_to_end, freshness, write_side
 from benchmarks.stack import running_stack
 
 RUNS = 3
@@ -47,7 +47,47 @@ def run_freshness() -> None:
     print("CPU s and MB: " + ", ".join(f"{role} {cpu:.1f} s {mb:.0f} MB" for role, (cpu, mb) in usage.items()))
 
 
-BENCHMARKS: dict[str, Callable[[], None]] = {"end_to_end": run_end_to_end, "freshness": run_freshness}
+def run_write_side() -> None:
+    """Batches and single events into one ingest process, memory over 10 million events, and two workers."""
+    print("| write side alone, ids on every event | events/s or requests/s | CPU µs of ingest | events/s a core |")
+    print("|---|---|---|---|")
+    with running_stack(("ingest",)) as stack:
+        write_side.batches(stack, 200_000, 32, seed=99)  # warm
+        total = 200_000
+        for connections in (4, 32):
+            runs = [write_side.batches(stack, 1_000_000, connections, seed=seed) for seed in range(RUNS)]
+            total += RUNS * 1_000_000
+            _print_batches(f"batches of 500, {connections} connections", runs)
+        memory = runs[-1].memory_mb
+        for seed in range(10):
+            run = write_side.batches(stack, 1_000_000, 32, seed=10 + seed)
+            total += 1_000_000
+        assert (found := write_side.stored(stack)) == total, (found, total)
+    print(f"\nmemory of ingest: {memory:.0f} MB, after 10 million events more {run.memory_mb:.0f} MB\n")
+    for workers in (1, 2):
+        with running_stack(("ingest",), TALLYBOARD_INGEST_WORKERS=str(workers)) as stack:
+            write_side.singles(stack, 64, 5)  # warm
+            for run_of_wrk in [write_side.singles(stack, 64, 10) for _ in range(RUNS)]:
+                if run_of_wrk is None:
+                    print("wrk is not installed: single events are not measured")
+                    return
+                speed, latency = f"{run_of_wrk.speed:,.0f} requests/s", f"p99 {run_of_wrk.p99_ms:.0f} ms"
+                cpu = f"{run_of_wrk.cpu_us:.0f} µs a request"
+                print(f"{workers} worker(s), 64 connections: {speed}, p50 {run_of_wrk.p50_ms:.0f} ms, {latency}, {cpu}")
+
+
+def _print_batches(name: str, runs: list[write_side.Batches]) -> None:
+    speeds = sorted(run.speed for run in runs)
+    cpu = statistics.median(run.cpu_us for run in runs)
+    middle = f"{speeds[0]:,.0f} / **{statistics.median(speeds):,.0f}** / {speeds[-1]:,.0f}"
+    print(f"| {name} | {middle} | {cpu:.2f} | {1e6 / cpu:,.0f} |", flush=True)
+
+
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "end_to_end": run_end_to_end,
+    "freshness": run_freshness,
+    "write_side": run_write_side,
+}
 
 
 def main(names: list[str]) -> int:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from tallyboard.kafka import BrokerPlan, EmbeddedKafka, free_port
 from tallyboard.kafka_cache import ensure_jars
 from tallyboard.lifeline import Child
 
+ROLES = ("ingest", "rollup", "dashboard")
 _START_S = 60.0
 
 
@@ -29,23 +30,38 @@ class Stack:
 
     ports: dict[str, int]
     pids: dict[str, int]
+    kafka: str
+    """HOST:PORT of the broker."""
 
     def url(self, role: str) -> str:
         return f"http://127.0.0.1:{self.ports[role]}"
 
     def usage(self) -> dict[str, tuple[float, float]]:
         """Role → CPU seconds since its start, and resident MB."""
-        found = {}
-        for role, pid in self.pids.items():
-            process = psutil.Process(pid)
-            times = process.cpu_times()
-            found[role] = times.user + times.system, process.memory_info().rss / 1e6
-        return found
+        return {role: _used(psutil.Process(pid)) for role, pid in self.pids.items()}
+
+    def pin(self, cores: dict[str, set[int]]) -> None:
+        """Keep roles on some cores; others run where they like."""
+        for role, wanted in cores.items():
+            process = psutil.Process(self.pids[role])
+            for one in (process, *process.children(recursive=True)):
+                for thread in one.threads():
+                    os.sched_setaffinity(thread.id, wanted)
+
+
+def _used(process: psutil.Process) -> tuple[float, float]:
+    """CPU seconds and resident MB of a process and its workers."""
+    cpu = memory = 0.0
+    for one in (process, *process.children(recursive=True)):
+        times = one.cpu_times()
+        cpu += times.user + times.system
+        memory += one.memory_info().rss / 1e6
+    return cpu, memory
 
 
 @contextmanager
-def running_stack(**settings: str) -> Iterator[Stack]:
-    """Start everything in a folder of its own; `settings` are further TALLYBOARD_ variables."""
+def running_stack(roles: Sequence[str] = ROLES, **settings: str) -> Iterator[Stack]:
+    """Start Kafka and these roles in a folder of its own; `settings` are further TALLYBOARD_ variables."""
     cache = Path(os.environ.get("TALLYBOARD_CACHE") or platformdirs.user_cache_dir("tallyboard"))
     jars = ensure_jars(cache, lambda done, total, name: None, print)
     with tempfile.TemporaryDirectory(prefix="tallyboard-bench-") as folder:
@@ -53,13 +69,13 @@ def running_stack(**settings: str) -> Iterator[Stack]:
         kafka.start()
         children: dict[str, Child] = {}
         try:
-            ports = {role: free_port() for role in ("ingest", "rollup", "dashboard")}
+            ports = {role: free_port() for role in roles}
             for role, port in ports.items():
                 children[role] = _role(role, port, kafka.bootstrap, Path(folder), settings)
             for role, port in ports.items():
                 _wait(role, port, children[role])
             pids = {role: child.process.pid for role, child in children.items()}
-            yield Stack(ports, {"kafka": kafka.pid or 0, **pids})
+            yield Stack(ports, {"kafka": kafka.pid or 0, **pids}, kafka.bootstrap)
         finally:
             for child in children.values():
                 child.terminate()

@@ -2,13 +2,13 @@
 
 A record is one JSON object; a request's rejected events make one record, or more when they are large:
 
-    {"version": 1, "request_id": "…", "time": 1795428000250, "protocol": "native",
+    {"version": 1, "request_id": "…", "time": 1795428000250, "protocol": "native", "key": "…",
      "events": [{"id": "<request_id>/<index>", "reason": "ts_future", "field": "timestamp", "message": "…",
                  "event": {…}}]}
 
-`time` is the arrival in epoch milliseconds. `event` is the event as sent; when that is no JSON there is `text` in its
-place, or `base64` when it is not even UTF-8. An original above `MAX_ORIGINAL_BYTES` is cut and marked `"cut": true`.
-The Kafka header `events` carries their number.
+`time` is the arrival in epoch milliseconds, `key` the id of the key the request came with, or null. `event` is the
+event as sent; when that is no JSON there is `text` in its place, or `base64` when it is not even UTF-8. An original
+above `MAX_ORIGINAL_BYTES` is cut and marked `"cut": true`. The Kafka header `events` carries their number.
 """
 
 from __future__ import annotations
@@ -42,28 +42,39 @@ class DeadLetters:
         return [(EVENTS_HEADER, str(self.events).encode())]
 
 
-def encode(request_id: str, arrival_ms: int, protocol: str, rejected: Sequence[RejectedEvent]) -> list[DeadLetters]:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where rejected events come from: what their records say besides the events."""
+
+    request_id: str
+    arrival_ms: int
+    protocol: str
+    key: str | None = None
+
+
+def encode(origin: Origin, rejected: Sequence[RejectedEvent]) -> list[DeadLetters]:
     """The records of a request's rejected events, in their order; none for none."""
     records: list[DeadLetters] = []
     entries: list[dict[str, object]] = []
     size = 0
     for event in rejected:
         if entries and size + len(event.original) > RECORD_BYTES:
-            records.append(_record(request_id, arrival_ms, protocol, entries))
+            records.append(_record(origin, entries))
             entries, size = [], 0
-        entries.append(_entry(request_id, event))
+        entries.append(_entry(origin.request_id, event))
         size += len(event.original)
     if entries:
-        records.append(_record(request_id, arrival_ms, protocol, entries))
+        records.append(_record(origin, entries))
     return records
 
 
-def _record(request_id: str, arrival_ms: int, protocol: str, entries: list[dict[str, object]]) -> DeadLetters:
+def _record(origin: Origin, entries: list[dict[str, object]]) -> DeadLetters:
     document = {
         "version": VERSION,
-        "request_id": request_id,
-        "time": arrival_ms,
-        "protocol": protocol,
+        "request_id": origin.request_id,
+        "time": origin.arrival_ms,
+        "protocol": origin.protocol,
+        "key": origin.key,
         "events": entries,
     }
     return DeadLetters(msgspec.json.encode(document), len(entries))

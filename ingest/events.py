@@ -8,6 +8,9 @@ A record of the topic `events` is one Arrow IPC stream with one record batch, se
     text    utf8                  for kind `unique`; the column is left out when no event of the record has one
     id      utf8                  client's id of the event, or null; left out when no event of the record has one
 
+The schema's metadata names the format and its version; `tallyboard.history` = `1` marks a record of imported history,
+whose events fill buckets but restate nothing.
+
 `dimensions` is a JSON object with sorted names. `key` is the series' stable hash: everything downstream
 partitions, groups and removes duplicates by it. The Kafka header `events` carries the number of events, so that
 lag can be counted without opening a record.
@@ -37,6 +40,7 @@ _VALUE_FIELD = pa.field("value", pa.float64())
 _TEXT_FIELD = pa.field("text", pa.utf8())
 _ID_FIELD = pa.field("id", pa.utf8())
 _METADATA = {b"tallyboard.format": b"events", b"tallyboard.version": str(VERSION).encode()}
+_HISTORY = b"tallyboard.history"
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class EventColumns:
     """NaN where the event carries a text."""
     texts: list[str | None] | None = None
     ids: list[str | None] | None = None
+    history: bool = False
+    """Imported history: never shares a record with events of the present."""
 
     def __len__(self) -> int:
         return len(self.series)
@@ -102,7 +108,8 @@ def _encode_rows(columns: EventColumns, batch: pa.RecordBatch, rows: Int64Array,
     part = batch.take(pa.array(rows))
     # A column nobody uses in this partition is left out here too: a record's bytes depend on its own events alone.
     kept = [f for i, f in enumerate(part.schema) if i < 2 or part.column(i).null_count < len(part)]
-    schema = pa.schema([_SERIES_FIELD, *kept], metadata=_METADATA)
+    metadata = _METADATA | {_HISTORY: b"1"} if columns.history else _METADATA
+    schema = pa.schema([_SERIES_FIELD, *kept], metadata=metadata)
     full = pa.record_batch([series, *(part.column(f.name) for f in kept)], schema=schema)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
@@ -142,6 +149,7 @@ class DecodedEvents:
     """NaN where the event carries a text."""
     texts: pa.StringArray | None
     ids: pa.StringArray | None
+    history: bool = False
 
     def __len__(self) -> int:
         return len(self.index)
@@ -190,4 +198,5 @@ def _decoded(batch: pa.RecordBatch) -> DecodedEvents | Undecodable:
         values=batch.column("value").to_numpy(zero_copy_only=False),
         texts=batch.column("text") if "text" in names else None,
         ids=batch.column("id") if "id" in names else None,
+        history=(batch.schema.metadata or {}).get(_HISTORY) == b"1",
     )

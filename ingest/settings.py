@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ingest.log import KafkaConnection, Topics
+from ingest.logs import LogFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +39,10 @@ class IngestSettings:
     """Oldest event time accepted, before arrival."""
     future_minutes: float = 10.0
     """Newest event time accepted, ahead of arrival."""
+    max_connections: int = 2_000
+    """Most open connections; those above get 503."""
     drain_s: float = 3.0
     """Time to answer open requests after SIGTERM."""
+    log_format: LogFormat = "text"
+    metrics_folder: Path | None = None
+    """Where workers that share a port put their metrics together."""

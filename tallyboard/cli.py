@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tallyboard import data_folder, installed_version
+from tallyboard import data_folder, installed_version, keys_cli, rejected_cli
 from tallyboard.demo.cli import app as demo_app
 from tallyboard.failure import Failure
+from tallyboard.send_cli import send
 from tallyboard.settings import Settings, read
 
 app = typer.Typer(
@@ -22,6 +24,9 @@ app = typer.Typer(
     help="Live dashboards from a stream of metric events. Every setting is also a variable TALLYBOARD_<SETTING>.",
 )
 app.add_typer(demo_app, name="demo")
+app.add_typer(keys_cli.app, name="key")
+app.add_typer(rejected_cli.app, name="rejected")
+app.command()(send)
 
 
 class DemoName(StrEnum):
@@ -45,6 +50,7 @@ _Insecure = Annotated[
 _IngestPort = Annotated[int | None, typer.Option("--ingest-port", help="Default 8080.")]
 _RollupPort = Annotated[int | None, typer.Option("--rollup-port", help="Default 8060.")]
 _DashboardPort = Annotated[int | None, typer.Option("--dashboard-port", help="Default 8050.")]
+_WORKERS = "Processes of ingest that share its port; default 1."
 _Url = Annotated[str | None, typer.Option("--url", help="Address of the dashboard; default: the one running here.")]
 
 
@@ -57,6 +63,7 @@ def up(
     kafka: _Kafka = None,
     kafka_port: _KafkaPort = None,
     ingest_port: _IngestPort = None,
+    ingest_workers: Annotated[int | None, typer.Option("--ingest-workers", help=_WORKERS)] = None,
     rollup_port: _RollupPort = None,
     dashboard_port: _DashboardPort = None,
     host: _Host = None,
@@ -74,6 +81,7 @@ def up(
             "kafka": kafka,
             "kafka_port": kafka_port,
             "ingest_port": ingest_port,
+            "ingest_workers": ingest_workers,
             "rollup_port": rollup_port,
             "dashboard_port": dashboard_port,
             "host": host,
@@ -90,11 +98,14 @@ def ingest(
     kafka: _Kafka = None,
     host: _Host = None,
     ingest_port: Annotated[int | None, typer.Option("--port", "--ingest-port", help="Default 8080.")] = None,
+    ingest_workers: Annotated[int | None, typer.Option("--workers", "--ingest-workers", help=_WORKERS)] = None,
     insecure_bind: _Insecure = None,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the write side: takes events over HTTP and puts them into Kafka."""
     settings = read(
         {
+            "ingest_workers": ingest_workers,
             "workspace": workspace,
             "metrics": tuple(metrics) if metrics else None,
             "kafka": kafka,
@@ -103,9 +114,17 @@ def ingest(
             "insecure_bind": insecure_bind,
         }
     )
+    plan, registry, keys = settings.ingest(), settings.registry(), settings.keys()
+    if listen_fd is None and settings.ingest_workers > 1:
+        from tallyboard.lifeline import own_command
+        from tallyboard.workers import run_workers
+
+        env = {**os.environ, **settings.as_environment()}
+        run_workers(own_command("ingest"), settings.ingest_workers, plan.host, plan.port, env)
+        return
     from ingest.app import serve
 
-    serve(settings.ingest(), settings.registry())
+    serve(plan, registry, keys, None if listen_fd is None else socket.socket(fileno=listen_fd))
 
 
 @app.command()
@@ -155,7 +174,7 @@ def dashboard(
     )
     from dashboard.app import serve
 
-    serve(settings.dashboard(), settings.registry())
+    serve(settings.dashboard(), settings.registry().value)
 
 
 @app.command()
@@ -197,6 +216,23 @@ def status(
     else:
         asked.show(found, Console(highlight=False))
     raise typer.Exit(0 if found.ready else 1)
+
+
+@app.command()
+def check(workspace: _Workspace = None, metrics: _Metrics = None) -> None:
+    """Look for mistakes in the workspace: file, line and field of each. Exit code 1 when there is one."""
+    from tallyboard import workspace_cli
+
+    settings = read({"workspace": workspace, "metrics": tuple(metrics) if metrics else None})
+    workspace_cli.check(settings.workspace, settings.metrics)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Folder to write into; made if need be.")] = Path()) -> None:
+    """Write a workspace with everything explained; files that are there stay as they are."""
+    from tallyboard import workspace_cli
+
+    workspace_cli.init(folder)
 
 
 class Format(StrEnum):

@@ -26,6 +26,11 @@ from typing import IO
 _PR_SET_PDEATHSIG = 1
 
 
+def own_command(*words: str) -> tuple[str, ...]:
+    """The command line of `tallyboard <words>`. `-P`: a file in the current folder never shadows a module of a role."""
+    return (sys.executable, "-P", "-m", "tallyboard", *words)
+
+
 class Child:
     """A process in its own session that dies with this one. `process` is its Popen."""
 

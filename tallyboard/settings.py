@@ -9,20 +9,26 @@ import dataclasses
 import difflib
 import ipaddress
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aggregates.settings import ReadModelSettings, RollupSettings
 from dashboard.settings import DashboardSettings
+from ingest import keys_file
+from ingest.keys import KeyRing, KeysError
 from ingest.log import KafkaConnection, Topics
+from ingest.logs import LogFormat
 from ingest.registry import Registry, RegistryError, load
 from ingest.settings import IngestSettings
+from ingest.watched import Watched
 from tallyboard.failure import Failure
+from tallyboard.workers import MAX_WORKERS
 
 PREFIX = "TALLYBOARD_"
 
@@ -52,6 +58,9 @@ class Settings(BaseSettings):
     host: str = Field(_of(DashboardSettings, "host"), description="address the roles listen on")
     hosts: Annotated[tuple[str, ...], NoDecode] = Field((), description="further names browsers may ask for")
     insecure_bind: bool = Field(False, description="allow a host other than loopback, although nothing asks for a key")
+    key: SecretStr | None = Field(
+        None, description="API key of commands that send events (no flag: `ps` would show it)"
+    )
     ingest_port: _Port = Field(_of(IngestSettings, "port"), description="port of ingest")
     rollup_port: _Port = Field(_of(RollupSettings, "port"), description="port of rollup (health and metrics)")
     dashboard_port: _Port = Field(_of(DashboardSettings, "port"), description="port of the dashboard")
@@ -70,9 +79,16 @@ class Settings(BaseSettings):
     topic_prefix: str = Field(_of(Topics, "prefix"), pattern=r"^[A-Za-z0-9._-]{1,100}$")
     partitions: Annotated[int, Field(ge=1, le=1000)] = _of(Topics, "partitions")
     replication: Annotated[int, Field(ge=1, le=10)] = _of(Topics, "replication")
+    # How ingest runs.
+    ingest_workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = Field(1, description="processes that share its port")
+    metrics_folder: Path | None = Field(
+        _of(IngestSettings, "metrics_folder"), description="where these put their metrics together; set by their parent"
+    )
+    log_format: LogFormat = Field(_of(IngestSettings, "log_format"), description="of the roles' log lines")
     # Limits and windows.
     max_body_bytes: _Positive = _of(IngestSettings, "max_body_bytes")
     max_events: _Positive = _of(IngestSettings, "max_events")
+    max_connections: _Positive = _of(IngestSettings, "max_connections")
     flush_ms: Annotated[float, Field(ge=0)] = _of(IngestSettings, "flush_ms")
     queue_events: _Positive = _of(IngestSettings, "queue_events")
     past_days: _PositiveFloat = _of(IngestSettings, "past_days")
@@ -81,6 +97,9 @@ class Settings(BaseSettings):
     dedupe_hours: _PositiveFloat = _of(RollupSettings, "dedupe_hours")
     retention_1s_hours: _PositiveFloat = _of(ReadModelSettings, "retention_1s_hours")
     retention_1m_days: _PositiveFloat = _of(ReadModelSettings, "retention_1m_days")
+    retention_rejected_days: _PositiveFloat = _of(ReadModelSettings, "retention_rejected_days")
+    rejected_mb: _Positive = _of(ReadModelSettings, "rejected_mb")
+    rejected_rows: _Positive = _of(ReadModelSettings, "rejected_rows")
     grace_s: Annotated[int, Field(ge=0)] = _of(ReadModelSettings, "grace_s")
     # The supervisor.
     min_free_mb: int = Field(256, ge=0, description="free disk space below which nothing is started or goes on")
@@ -105,15 +124,6 @@ class Settings(BaseSettings):
             if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
                 raise ValueError(f"“{address}” is not HOST:PORT")
         return value
-
-    @model_validator(mode="after")
-    def _binds_safely(self) -> Self:
-        if not self.insecure_bind and not _is_loopback(self.host):
-            raise ValueError(
-                f"--host {self.host} would open Tallyboard to the network, and nothing asks for a key yet: stay on "
-                "127.0.0.1, or accept that anyone who reaches the port can read and write with --insecure-bind"
-            )
-        return self
 
     @property
     def cache_folder(self) -> Path:
@@ -140,30 +150,45 @@ class Settings(BaseSettings):
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "localhost") else self.host  # noqa: S104
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    def _bound(self, role: str, asks_for_keys: bool) -> str:
+        """The address to listen on. Raises `Failure` for one the network reaches while nobody is asked for a key."""
+        if self.insecure_bind or _is_loopback(self.host) or asks_for_keys:
+            return self.host
+        way_out = "make a key with `tallyboard key create NAME`" if role == "ingest" else "stay on 127.0.0.1"
+        raise Failure(
+            f"--host {self.host} would open {role} to the network, and nobody is asked for a key: {way_out}, or accept "
+            "that anyone who reaches the port can use it with --insecure-bind."
+        )
+
     def ingest(self) -> IngestSettings:
+        ring = self.keys().value
         return IngestSettings(
             kafka=self.connection,
             topics=self.topics,
-            host=self.host,
+            host=self._bound("ingest", ring is not None and bool(ring.active(time.time_ns() // 1_000_000))),
             port=self.ingest_port,
             hosts=(*_of(IngestSettings, "hosts"), *self.hosts),
             max_body_bytes=self.max_body_bytes,
             max_events=self.max_events,
+            max_connections=self.max_connections,
             flush_ms=self.flush_ms,
             queue_events=self.queue_events,
             past_days=self.past_days,
             future_minutes=self.future_minutes,
+            log_format=self.log_format,
+            metrics_folder=self.metrics_folder,
         )
 
     def rollup(self) -> RollupSettings:
         return RollupSettings(
             kafka=self.connection,
             topics=self.topics,
-            host=self.host,
+            host=self._bound("rollup", False),
             port=self.rollup_port,
             data=self.data,
             dedupe_events=self.dedupe_events,
             dedupe_hours=self.dedupe_hours,
+            log_format=self.log_format,
         )
 
     def dashboard(self) -> DashboardSettings:
@@ -175,21 +200,41 @@ class Settings(BaseSettings):
                 grace_s=self.grace_s,
                 retention_1s_hours=self.retention_1s_hours,
                 retention_1m_days=self.retention_1m_days,
+                retention_rejected_days=self.retention_rejected_days,
+                rejected_mb=self.rejected_mb,
+                rejected_rows=self.rejected_rows,
             ),
-            host=self.host,
+            host=self._bound("the dashboard", False),
             port=self.dashboard_port,
             hosts=self.hosts,
+            log_format=self.log_format,
             ingest_url=self.ingest_url or self.local_url(self.ingest_port),
         )
 
-    def registry(self) -> Registry:
-        """The workspace's metrics.toml and the further files. Raises `Failure` when one is wrong or missing."""
+    @property
+    def registry_files(self) -> tuple[Path, ...]:
+        """The workspace's metrics.toml and the further files, in the order they are read."""
+        return (self.workspace / "metrics.toml", *self.metrics)
+
+    @property
+    def keys_file(self) -> Path:
+        return self.workspace / keys_file.FILE_NAME
+
+    def registry(self) -> Watched[Registry]:
+        """The registry, read again when a file changes. Raises `Failure` when one is wrong or missing."""
         for path in self.metrics:
             if not path.is_file():
                 raise Failure(f"{PREFIX}METRICS: there is no file {path}.")
         try:
-            return load(self.workspace / "metrics.toml", *self.metrics)
+            return Watched(self.registry_files, lambda: load(*self.registry_files))
         except RegistryError as error:
+            raise Failure(f"{error}.") from error
+
+    def keys(self) -> Watched[KeyRing | None]:
+        """The workspace's keys, read again when the file changes. Raises `Failure` when it is wrong."""
+        try:
+            return Watched([self.keys_file], lambda: keys_file.load(self.keys_file))
+        except KeysError as error:
             raise Failure(f"{error}.") from error
 
     def as_environment(self) -> dict[str, str]:
@@ -217,7 +262,7 @@ def _first_mistake(error: ValidationError, flags: Mapping[str, object]) -> str:
         return f"{said}."
     name = str(first["loc"][0])
     source = f"--{name.replace('_', '-')}" if name in flags else PREFIX + name.upper()
-    shown = "" if "password" in name else f" (got “{first['input']}”)"
+    shown = "" if "password" in name or name == "key" else f" (got “{first['input']}”)"
     return f"{source}: {said[:1].lower()}{said[1:]}{shown}."
 
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from tallyboard.demo import METRICS_FILE
 from tallyboard.failure import Failure
 from tallyboard.kafka import listens
 from tallyboard.kafka_cache import ensure_jars
+from tallyboard.lifeline import own_command
 from tallyboard.probes import BrokerHealth, RoleHealth
 from tallyboard.role_process import State
 from tallyboard.settings import Settings
@@ -55,7 +55,9 @@ def _at_home(settings: Settings, demos: Sequence[str]) -> Settings:
             "metrics": tuple(path.absolute() for path in metrics),
         }
     )
-    home.registry()  # a mistake in it is told here, once, and not by every role
+    home.ingest(), home.dashboard(), home.registry()  # a mistake is told here, once, and not by every role
+    if demos and home.keys().value is not None and home.key is None:
+        raise Failure(f"{home.keys_file} asks for keys: set TALLYBOARD_KEY to one that may write, for the demos.")
     return home
 
 
@@ -137,9 +139,11 @@ class _Run:
 
     def _stages(self, client: httpx.AsyncClient) -> list[Stage]:
         connection, addresses = self._settings.connection, self._addresses
-        broker = (Role("kafka", _command("kafka"), BrokerHealth(connection)),) if self._settings.kafka is None else ()
+        broker = (
+            (Role("kafka", own_command("kafka"), BrokerHealth(connection)),) if self._settings.kafka is None else ()
+        )
         roles = tuple(
-            Role(name, _command(name), RoleHealth(client, addresses[name]))
+            Role(name, own_command(name), RoleHealth(client, addresses[name]))
             for name in ("ingest", "rollup", "dashboard")
         )
         demos = tuple(Role(f"demo-{name}", self._demo_command(name)) for name in self._demos)
@@ -147,7 +151,7 @@ class _Run:
 
     def _demo_command(self, name: str) -> tuple[str, ...]:
         state = self._settings.data / f"demo-{name}.json"
-        return _command("demo", name, "--url", self._addresses["ingest"], "--state", str(state))
+        return own_command("demo", name, "--url", self._addresses["ingest"], "--state", str(state))
 
     async def _ensure_topics(self) -> None:
         """Raises `Failure` when the cluster does not answer or has other topics than configured."""
@@ -191,11 +195,6 @@ class _Run:
         )
         if any(state.phase != "stopped" for state in states.values()):
             data_folder.require_space(self._settings.data, self._settings.min_free_mb // 4)
-
-
-def _command(*words: str) -> tuple[str, ...]:
-    """`-P`: a file in the current folder never shadows a module of a role."""
-    return (sys.executable, "-P", "-m", "tallyboard", *words)
 
 
 def _now() -> str:

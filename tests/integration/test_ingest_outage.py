@@ -26,7 +26,9 @@ from ingest.app import serve
 from ingest.log import KafkaConnection, Topics
 from ingest.registry import Registry
 from ingest.settings import IngestSettings
-serve(IngestSettings(kafka=KafkaConnection(sys.argv[1]), port=int(sys.argv[2]), kafka_timeout_ms=2500), Registry())
+from ingest.watched import Watched
+settings = IngestSettings(kafka=KafkaConnection(sys.argv[1]), port=int(sys.argv[2]), kafka_timeout_ms=2500)
+serve(settings, Watched([], Registry), Watched([], lambda: None))
 """
 TOPICS = Topics()
 

@@ -129,6 +129,12 @@ def test_a_wrong_registry_is_refused_before_anything_starts(data: Path, tmp_path
     assert not data.exists()
 
 
+def test_demos_without_a_key_where_one_is_asked_for_are_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys.toml").touch(0o600)
+    sentence = refused("up", "--data", str(data), *port_flags(), "--workspace", str(tmp_path), "--demo", "flights")
+    assert "asks for keys: set TALLYBOARD_KEY" in sentence
+
+
 def test_status_of_a_folder_nothing_was_started_in(data: Path) -> None:
     assert refused("status", "--data", str(data)).startswith(f"Nothing was started in {data} yet")
 

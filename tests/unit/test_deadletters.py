@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from ingest.deadletters import MAX_ORIGINAL_BYTES, RECORD_BYTES, encode
+from ingest.deadletters import MAX_ORIGINAL_BYTES, RECORD_BYTES, Origin, encode
 from ingest.verdicts import Reason, Rejected, RejectedEvent
 
 VERDICT = Rejected(Reason.WRONG_TYPE, "value", "a number is expected")
@@ -14,7 +14,7 @@ VERDICT = Rejected(Reason.WRONG_TYPE, "value", "a number is expected")
 
 def entries(*originals: bytes) -> list[dict[str, Any]]:
     events = [RejectedEvent(index, None, VERDICT, original) for index, original in enumerate(originals)]
-    records = encode("r1", 5, "native", events)
+    records = encode(Origin("r1", 5, "native"), events)
     assert sum(record.events for record in records) == len(originals)
     return [entry for record in records for entry in json.loads(record.value)["events"]]
 
@@ -33,7 +33,7 @@ def test_each_original_in_the_form_it_has() -> None:
 
 
 def test_json_is_kept_byte_by_byte() -> None:
-    (record,) = encode("r1", 5, "native", [RejectedEvent(0, None, VERDICT, b'{"a":1.50,  "a":2}')])
+    (record,) = encode(Origin("r1", 5, "native"), [RejectedEvent(0, None, VERDICT, b'{"a":1.50,  "a":2}')])
     assert b'"event":{"a":1.50,  "a":2}' in record.value
     assert record.headers == [("events", b"1")]
 
@@ -41,7 +41,7 @@ def test_json_is_kept_byte_by_byte() -> None:
 def test_large_requests_become_several_records() -> None:
     original = b'"' + b"x" * 1000 + b'"'
     events = [RejectedEvent(index, None, VERDICT, original) for index in range(5000)]
-    records = encode("r1", 5, "native", events)
+    records = encode(Origin("r1", 5, "native"), events)
     assert len(records) > 3
     assert sum(record.events for record in records) == 5000
     assert max(len(record.value) for record in records) < 2 * RECORD_BYTES
@@ -55,4 +55,4 @@ def test_a_huge_original_is_cut_and_says_so() -> None:
 
 
 def test_nothing_rejected_is_no_record() -> None:
-    assert encode("r1", 5, "native", []) == []
+    assert encode(Origin("r1", 5, "native"), []) == []

@@ -96,8 +96,8 @@ def mapped() -> dict[str, bool]:
     found: dict[str, bool] = {}
     package = ""
     for cells in rows(section(ARCHITECTURE, "## Code map")):
-        if cells[0] in PACKAGES:
-            package = cells[0]
+        if (heading := cells[0].partition(":")[0]) in PACKAGES:
+            package = heading
             continue
         for name, mark in re.findall(r"`([\w.]+)`( ●)?", cells[0]):
             if not name.endswith(".sql"):

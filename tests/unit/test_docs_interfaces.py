@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -16,12 +18,14 @@ from aggregates.query_fields import parse_query
 from aggregates.telemetry import ProjectionTelemetry, RollupTelemetry
 from dashboard.api import json_object, parameters, router
 from dashboard.feed import Feed
+from dashboard.rejected import rejected_router
 from dashboard.settings import DashboardSettings
 from dashboard.telemetry import AlwaysReady, health_router
-from ingest.accept import Draft, Rules, judge
+from ingest import openapi
 from ingest.app import create_app
 from ingest.intake import RETRY_AFTER_S
-from ingest.protocols import native
+from ingest.problems import MEDIA_TYPE
+from ingest.protocols.detect import CONTENT_TYPES
 from ingest.publish import MemoryPublisher
 from ingest.registry import Registry, load
 from ingest.settings import IngestSettings
@@ -69,12 +73,41 @@ def test_the_api_lists_every_verdict() -> None:
     assert listed == {reason.value for reason in Reason}
 
 
-def test_the_api_lists_every_refusal_of_ingest() -> None:
+def refusals() -> set[tuple[int, str]]:
+    """Status and code of everything that ingest can refuse a request with."""
     source = "\n".join(path.read_text() for path in (ROOT / "ingest").rglob("*.py"))
-    raised = set(re.findall(r"Problem\(\s*\d{3},\s*\"(\w+)\"", source)) | set(RETRY_AFTER_S)
-    of_the_framework = {"not_found", "method_not_allowed"}
-    table = rows(section(API, "### Requests refused as a whole"))
-    assert {code for row in table for code in codes(row[1])} == raised | of_the_framework
+    found = {(int(status), code) for status, code in re.findall(r"\bProblem\(\s*(\d{3}),\s*\"(\w+)\"", source)}
+    busy = {*re.findall(r"\b(?:unavailable|NotCommitted)\(\s*\"(\w+)\"", source), *RETRY_AFTER_S}
+    of_the_framework = {(404, "not_found"), (405, "method_not_allowed")}
+    return found | {(503, code) for code in busy} | of_the_framework
+
+
+def test_the_api_lists_every_refusal_of_ingest() -> None:
+    table = [row for row in rows(section(API, "### Requests refused as a whole")) if row[0].isdigit()]
+    assert {(int(row[0]), code) for row in table for code in codes(row[1])} == refusals()
+
+
+def test_the_openapi_document_lists_every_status_and_path() -> None:
+    document = openapi.document()
+    statuses = {status for status, _ in refusals()} - {404, 405, 500}
+    assert set(openapi.REFUSALS) == statuses
+    answers = document["paths"]["/v1/events"]["post"]["responses"]
+    assert set(answers) == {"202", "422", *map(str, statuses)}
+    app = create_app(IngestSettings(), Registry(), MemoryPublisher(), lambda: NOW_MS)
+    assert app.openapi() == document
+    assert set(document["paths"]) == {getattr(route, "path", "") for route in app.routes} - {"/docs", "/openapi.json"}
+
+
+def test_the_openapi_document_names_what_is_there() -> None:
+    text = msgspec.json.encode(openapi.document()).decode()
+    schemas = openapi.document()["components"]["schemas"]
+    assert set(re.findall(r"#/components/schemas/(\w+)", text)) == set(schemas)
+    operation = openapi.document()["paths"]["/v1/events"]["post"]
+    assert set(operation["requestBody"]["content"]) == set(CONTENT_TYPES)
+    assert set(re.findall(r"`(application/[\w.+-]+)`", section(API, "## Sending events: `POST /v1/events`"))) == {
+        *CONTENT_TYPES,
+        MEDIA_TYPE,
+    }
 
 
 def test_the_api_lists_every_error_and_word_of_a_query() -> None:
@@ -90,28 +123,25 @@ def endpoints(folder: Path) -> set[str]:
     """Addresses of ingest and of the dashboard that are no pages."""
     counted = Counted(folder)
     feed = Feed(counted.model, DashboardSettings(), lambda: NOW_MS)
-    routers = [router(counted.model, lambda: NOW_MS), health_router(feed, AlwaysReady(), CollectorRegistry())]
+    absent: Any = None
+    routers = [
+        router(counted.model, lambda: NOW_MS),
+        rejected_router(absent, absent, absent, lambda: NOW_MS),
+        health_router(feed, AlwaysReady(), CollectorRegistry()),
+    ]
     counted.close()
     app = create_app(IngestSettings(), Registry(), MemoryPublisher(), lambda: NOW_MS)
     routes = [*app.routes, *(route for one in routers for route in one.routes)]
-    return {getattr(route, "path", "") for route in routes} - {"", "/openapi.json", "/docs/oauth2-redirect"}
+    paths = {re.sub(r"{\w*id(:path)?}", "<id>", getattr(route, "path", "")) for route in routes}
+    return paths - {"", "/openapi.json", "/docs/oauth2-redirect"}
 
 
 def test_the_api_lists_every_endpoint(tmp_path: Path) -> None:
-    listed = set(re.findall(r"`(?:GET |POST )(/[a-z0-9/]+)`", API[: API.index("\n## ")]))
+    listed = set(re.findall(r"`(?:GET |POST )(/[a-z0-9/<>]+)`", API[: API.index("\n## ")]))
     assert listed == endpoints(tmp_path)
 
 
 # --- examples -----------------------------------------------------------------------------------------------------
-
-
-def sent_events() -> Iterator[str]:
-    """Bodies of the POSTs to ingest in shell examples."""
-    for text in (README, API):
-        for block in blocks(text, "sh"):
-            for command in re.split(r"\n(?=curl)", block):
-                if "/v1/events" in command:
-                    yield re.search(r"-d '(.*?)'", command, re.DOTALL)[1]  # type: ignore[index]
 
 
 def queries() -> Iterator[str]:
@@ -119,17 +149,6 @@ def queries() -> Iterator[str]:
     for text in (README, API):
         yield from re.findall(r"http://[^\s']+/api/v1/query\?[^\s'`\"]+", text)
         yield from re.findall(r"/api/v1/query -d '(.*?)'", text, re.DOTALL)
-
-
-def test_the_examples_send_events_that_are_taken() -> None:
-    bodies = list(sent_events())
-    assert len(bodies) >= 2
-    for body in bodies:
-        batch = native.read(body.strip().encode(), native.Form.JSON, 100)
-        assert isinstance(batch, native.Batch)
-        assert not batch.undecodable
-        for event in batch.events:
-            assert isinstance(judge(event, native.parse_dimensions, Rules(), NOW_MS), Draft)
 
 
 def test_the_examples_ask_queries_that_are_understood() -> None:

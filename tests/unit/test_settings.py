@@ -10,6 +10,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from aggregates.settings import RollupSettings
 from dashboard.settings import DashboardSettings
@@ -87,9 +88,24 @@ def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
-def test_the_network_is_refused_without_keys(host: str) -> None:
-    assert failure({"host": host}).startswith(f"--host {host} would open Tallyboard to the network")
+def test_the_network_is_refused_without_keys(host: str, tmp_path: Path) -> None:
+    settings = read({"host": host, "workspace": tmp_path})
+    for bind in (settings.ingest, settings.rollup, settings.dashboard):
+        with pytest.raises(Failure, match=rf"^--host {host} would open \S+( \S+)? to the network"):
+            bind()
     assert read({"host": host, "insecure_bind": True}).ingest().host == host
+
+
+def test_with_an_active_key_ingest_alone_may_be_open(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(cli.app, ["key", "create", "shop", "--workspace", str(tmp_path)])
+    assert ran.exit_code == 0, ran.output
+    settings = read({"host": "0.0.0.0", "workspace": tmp_path})
+    assert settings.ingest().host == "0.0.0.0"
+    with pytest.raises(Failure, match="would open the dashboard"):
+        settings.dashboard()
+    assert CliRunner().invoke(cli.app, ["key", "revoke", "shop", "--workspace", str(tmp_path)]).exit_code == 0
+    with pytest.raises(Failure, match="tallyboard key create"):
+        read({"host": "0.0.0.0", "workspace": tmp_path}).ingest()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
@@ -140,7 +156,7 @@ def test_another_process_gets_the_same_settings(changed: dict[str, object]) -> N
 
 
 def test_every_flag_of_a_role_is_a_setting() -> None:
-    own = {"demo", "as_json"}
+    own = {"demo", "as_json", "listen_fd"}
     for command in (cli.up, cli.ingest, cli.rollup, cli.dashboard, cli.kafka, cli.status):
         assert set(inspect.signature(command).parameters) - own <= set(Settings.model_fields)
 
@@ -155,7 +171,7 @@ def test_the_registry_is_the_workspaces_and_the_further_files(tmp_path: Path) ->
     (tmp_path / "metrics.toml").write_text('[metrics."a"]\nkind = "counter"\n')
     further = tmp_path / "more.toml"
     further.write_text('[metrics."b"]\nunit = "s"\n')
-    registry = read({"workspace": tmp_path, "metrics": (further,)}).registry()
+    registry = read({"workspace": tmp_path, "metrics": (further,)}).registry().value
     assert registry.metrics["b"] == MetricDefinition("b", unit="s")
     assert set(registry.metrics) == {"a", "b"}
 
