@@ -61,6 +61,7 @@ class _Entry(msgspec.Struct):
     reason: str
     field: str | None = None
     message: str | None = None
+    event_id: str | None = None
     event: Raw = Raw(b"")
     text: str | None = None
     base64: str | None = None
@@ -118,7 +119,7 @@ def _letter(found: _Record, number: int, entry: _Entry, record: LogRecord, topic
         field=entry.field[:MAX_NAME] if entry.field is not None else None,
         message=(entry.message or "")[:MAX_MESSAGE],
         metric=metric,
-        event_id=event_id,
+        event_id=event_id if entry.event_id is None else entry.event_id[:MAX_NAME],
         key=found.key[:MAX_NAME] if found.key is not None else None,
         protocol=found.protocol[:MAX_NAME],
         form=form,

@@ -50,6 +50,8 @@ class Original:
     form: str
     cut: bool
     text: str
+    event_id: str | None = None
+    """The id it had for ingest, whether it spelled one or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,20 @@ class Sendable:
 
 
 def edited(original: Original, edits: Edits, root: str) -> Sendable | NotWhole:
-    """The event to send in place of a letter. An event without an id gets `root`, the letter it goes back to.
+    """The event to send in place of a letter. An event that was sent without an id has the one its `Idempotency-Key`
+    gave it, else it gets `root`, the letter it goes back to.
 
     Where the original is no JSON object (cut, text, another type) only edits that set what every event has make one.
     """
     envelope, event, whole = _taken_apart(original)
+    nameless = _is_null(event.get("id", Raw(b"null")))
+    fallback = original.event_id if nameless and original.event_id is not None else root
     try:
         _apply(envelope, event, edits)
         needed = ("value",) if envelope is not None else ("metric", "value")
         if not whole and not all(name in edits.set for name in needed):
             return NotWhole(f"{_why(original)}; set {' and '.join(needed)} to make it one")
-        event_id = _identify(envelope, event, root)
+        event_id = _identify(envelope, event, fallback)
         event[REPLAY_OF] = Raw(msgspec.json.encode(root))
         document = event if envelope is None else {**envelope, "data": Raw(msgspec.json.encode(event))}
         body = msgspec.json.encode(document)
@@ -189,14 +194,14 @@ def _inner(event: Fields, nest: str) -> Fields:
         raise _Impossible(f"{nest} is no JSON object: an edit of one name in it cannot be made") from None
 
 
-def _identify(envelope: Fields | None, event: Fields, root: str) -> str | None:
-    """Give an event without an id the letter's; returns the id it is sent under, as far as it is a text."""
+def _identify(envelope: Fields | None, event: Fields, fallback: str) -> str | None:
+    """Give an event without an id `fallback`; returns the id it is sent under, as far as it is a text."""
     spelled = event.get("id", Raw(b"null"))
     if _is_null(spelled) and envelope is not None and {"id", "source"} <= set(envelope):
         return None
     if _is_null(spelled):
-        event["id"] = Raw(msgspec.json.encode(root))
-        return root
+        event["id"] = Raw(msgspec.json.encode(fallback))
+        return fallback
     return _text(spelled)
 
 

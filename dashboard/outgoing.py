@@ -52,7 +52,8 @@ def prepare(letters: Sequence[StoredLetter], edits: Edits) -> tuple[list[Answere
             message = "too many bytes for one replay: send it in the next one"
             answered.append(Answered(letter.id, Outcome.NOT_SENT, "too_many_bytes", message))
             continue
-        event = edited(Original(letter.protocol, letter.form, letter.cut, letter.original), edits, letter.root)
+        original = Original(letter.protocol, letter.form, letter.cut, letter.original, letter.event_id)
+        event = edited(original, edits, letter.root)
         if isinstance(event, NotWhole):
             answered.append(Answered(letter.id, "not_whole", message=event.message))
         else:

@@ -4,10 +4,10 @@ A record is one JSON object; a request's rejected events make one record, or mor
 
     {"version": 1, "request_id": "…", "time": 1795428000250, "protocol": "native", "key": "…",
      "events": [{"id": "<request_id>/<index>", "reason": "ts_future", "field": "timestamp", "message": "…",
-                 "event": {…}}]}
+                 "event_id": "…", "event": {…}}]}
 
-`time` is the arrival in epoch milliseconds, `key` the id of the key the request came with, or null. `event` is the
-event as sent; when that is no JSON there is `text` in its place, or `base64` when it is not even UTF-8. An original
+`time` is the arrival in epoch milliseconds, `key` the id of the key the request came with, or null. `event_id` is the id
+the event was given, by its own field or by an `Idempotency-Key`, or null. `event` is the event as sent; when that is no JSON there is `text` in its place, or `base64` when it is not even UTF-8. An original
 above `MAX_ORIGINAL_BYTES` is cut and marked `"cut": true`. The Kafka header `events` carries their number.
 """
 
@@ -86,6 +86,7 @@ def _entry(request_id: str, event: RejectedEvent) -> dict[str, object]:
         "reason": event.verdict.reason.value,
         "field": event.verdict.field,
         "message": event.verdict.message,
+        "event_id": event.id,
     }
     original = event.original
     if len(original) > MAX_ORIGINAL_BYTES:

@@ -148,10 +148,10 @@ class Desk:
         settings = IngestSettings(topics=TOPICS)
         self.wire = Wire(create_app(settings, registry, self.plant, self.clock))
 
-    async def send(self, *events: Any, status: int | None = None) -> Any:
+    async def send(self, *events: Any, status: int | None = None, headers: dict[str, str] | None = None) -> Any:
         """Send events as a client does; the answer's JSON."""
         async with httpx.AsyncClient(transport=self.wire, base_url="http://127.0.0.1:8080") as client:
-            answer = await client.post("/v1/events", json=list(events))
+            answer = await client.post("/v1/events", json=list(events), headers=headers)
         assert status is None or answer.status_code == status, answer.text
         return answer.json()
 

@@ -7,7 +7,7 @@ counts; fields not known are ignored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Final
@@ -79,6 +79,7 @@ def read(body: bytes, form: Form, max_events: int, id_prefix: str | None = None)
         for position, event in enumerate(batch.events):
             if event.id is None:
                 event.id = f"{id_prefix}/{position if batch.rows is None else batch.rows[position]}"
+        return replace(batch, id_prefix=id_prefix)
     return batch
 
 

@@ -30,6 +30,8 @@ class Batch(Generic[Event_co]):
     """The id in an original that could not be decoded."""
     rows: list[int] | None = None
     undecodable: Mapping[int, Rejected] = field(default_factory=dict)
+    id_prefix: str | None = None
+    """Events without an id have `<id_prefix>/<row>`."""
     placed: Callable[[Rejected, bytes], Rejected] = _as_it_is
     """A verdict with its field as the original spells the way to it."""
 
@@ -39,7 +41,7 @@ class Batch(Generic[Event_co]):
             return []
         originals = self.originals()
         found = [
-            RejectedEvent(row, self.id_of(originals[row]), verdict, originals[row])
+            RejectedEvent(row, self._id_at(row, originals[row]), verdict, originals[row])
             for row, verdict in self.undecodable.items()
         ]
         for position, verdict in verdicts.items():
@@ -47,6 +49,10 @@ class Batch(Generic[Event_co]):
             placed = self.placed(verdict, originals[row])
             found.append(RejectedEvent(row, self.events[position].id, placed, originals[row]))
         return sorted(found, key=lambda event: event.index)
+
+    def _id_at(self, row: int, original: bytes) -> str | None:
+        found = self.id_of(original)
+        return f"{self.id_prefix}/{row}" if found is None and self.id_prefix is not None else found
 
 
 class Reader(Protocol):

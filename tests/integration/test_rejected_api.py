@@ -192,6 +192,17 @@ async def test_a_letter_is_sent_again_with_an_edit_and_once(desk: Desk, replica:
     assert (await replica.get(replayed="no"))["total"] == 0
 
 
+async def test_an_event_named_by_its_request_keeps_that_name(desk: Desk, replica: Replica) -> None:
+    """The client's own retry of the request is the same event, and counts once with the replay."""
+    answer = await desk.send(order(), {"metric": 5, "value": 1}, headers={"Idempotency-Key": "k-2"})
+    assert [error["id"] for error in answer["errors"]] == ["k-2/0", "k-2/1"]
+    await replica.caught_up(desk)
+    assert [letter["event_id"] for letter in (await replica.get())["rejected"]] == ["k-2/0", "k-2/1"]
+    await replica.replay(ids=[f"{answer['request_id']}/0"], set={"value": 1})
+    await replica.replay(ids=[f"{answer['request_id']}/1"], set={"metric": "orders"})
+    assert desk.plant.accepted() == [("{}", 1.0, "k-2/0"), ("{}", 1.0, "k-2/1")]
+
+
 async def test_an_event_keeps_its_own_id(desk: Desk, replica: Replica) -> None:
     letter = await one_letter(desk, replica, order(id="order-7"))
     await replica.replay(ids=[letter], set={"value": 1})

@@ -26,6 +26,7 @@ def test_each_original_in_the_form_it_has() -> None:
         "reason": "wrong_type",
         "field": "value",
         "message": "a number is expected",
+        "event_id": None,
         "event": {"value": "é", "n": 1.5},
     }
     assert text["text"] == '{"value":NaN}'

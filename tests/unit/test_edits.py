@@ -100,6 +100,15 @@ def test_what_is_no_event_needs_a_metric_and_a_value(original: Original) -> None
     assert sent(original, set={"metric": "a", "value": 1}) == {"metric": "a", "value": 1, "id": ROOT}
 
 
+def test_an_event_named_by_its_request_keeps_that_name() -> None:
+    def named(text: str) -> Original:
+        return Original("native", "event", False, text, event_id="k-2/0")
+
+    assert sent(named('{"metric":"a","value":1}'))["id"] == "k-2/0"
+    assert sent(named('{"metric":"a","value":1,"id":"own"}'))["id"] == "own"
+    assert sent(named('{"metric":"a","value":1,"id":"own"}'), drop=("id",))["id"] == ROOT
+
+
 def test_a_nan_can_be_replaced_and_the_rest_stays() -> None:
     original = native('{"metric":"a","value":NaN,"dimensions":{"x":"y"}}', "text")
     assert isinstance(edited(original, Edits(), ROOT), NotWhole)
