@@ -6,9 +6,10 @@ A record is one JSON object; a request's rejected events make one record, or mor
      "events": [{"id": "<request_id>/<index>", "reason": "ts_future", "field": "timestamp", "message": "…",
                  "event_id": "…", "event": {…}}]}
 
-`time` is the arrival in epoch milliseconds, `key` the id of the key the request came with, or null. `event_id` is the id
-the event was given, by its own field or by an `Idempotency-Key`, or null. `event` is the event as sent; when that is no JSON there is `text` in its place, or `base64` when it is not even UTF-8. An original
-above `MAX_ORIGINAL_BYTES` is cut and marked `"cut": true`. The Kafka header `events` carries their number.
+`time` is the arrival in epoch milliseconds, `key` the id of the key the request came with, or null. `event_id` is the
+id that the event was given by its own field or by an `Idempotency-Key`, or null. `event` is the event as sent; when
+that is no JSON there is `text` in its place, or `base64` when it is not even UTF-8. An original above
+`MAX_ORIGINAL_BYTES` is cut and marked `"cut": true`. The Kafka header `events` carries their number.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from starlette.responses import Response
@@ -26,6 +26,7 @@ from ingest.telemetry import State, Telemetry
 from ingest.wishes import wishes_of
 
 _DRAINING: Final = "stopping"
+_SINGLE: Final = (b"authorization", b"idempotency-key", b"content-type", b"content-encoding")
 _LOG: Final = logging.getLogger("tallyboard.ingest")
 
 
@@ -113,6 +114,8 @@ class Role:
         if self.draining:
             return unavailable("draining", "the server is stopping", 5, Connection="close")
         headers = dict(request["headers"])
+        if len(headers) < len(request["headers"]) and (twice := _repeated(request["headers"])):
+            return Problem(400, "invalid_header", f"the header {twice} may stand once")
         key = self.access.admit(headers, Scope.WRITE)
         if isinstance(key, Problem):
             return key
@@ -130,6 +133,12 @@ class Role:
             return body
         self.telemetry.received(len(body))
         return await self.intake.submit(request_id, reader, body, wishes, key)
+
+
+def _repeated(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """A header that stands more than once, of those of which only one could be meant."""
+    names = [name for name, _ in headers]
+    return next((name.decode() for name in _SINGLE if names.count(name) > 1), None)
 
 
 async def _send(send: Send, receipt: Receipt) -> None:

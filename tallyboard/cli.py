@@ -285,6 +285,8 @@ def _fail(sentence: str) -> NoReturn:
 
 def main() -> None:
     """Run the command; a `Failure` is one sentence on stderr and exit code 1."""
+    # Wrong usage too: 2 is what `send` says of events that were rejected.
+    typer.BadParameter.__mro__[1].exit_code = 1  # type: ignore[attr-defined]
     try:
         app()
     except Failure as failure:

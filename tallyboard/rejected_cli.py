@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -68,6 +70,8 @@ def show(
     data: _Data = None,
 ) -> None:
     """Print one rejected event whole, as JSON: what was sent, when, and why it was refused."""
+    if not _ID.fullmatch(letter):
+        raise Failure(f"{letter} is no id of a rejected event: <request id>/<index> is expected.")
     _print_json(_Api(url, data).get(f"/{letter}", {}))
 
 
@@ -154,6 +158,10 @@ def _by_filter(
             return
 
 
+_ID = re.compile(r"[\w-]+/[0-9]+", re.ASCII)
+_PIPE_COLUMNS = 400
+
+
 class _Api:
     """A dashboard's `/api/v1/rejected`."""
 
@@ -212,11 +220,12 @@ def _print_table(found: Mapping[str, Any]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("time", "id", "metric", "reason", "field", "message", "replayed"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "id")
     for letter in found["rejected"]:
         cells = ("time", "id", "metric", "reason", "field", "message", "replayed")
         table.add_row(*(escape(str(letter[name] or "–")) for name in cells))
-    console = Console(highlight=False)
+    # In a pipe a line is a letter, however long.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     if found["rejected"]:
         console.print(table)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in found["by_reason"].items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 from tallyboard.failure import Failure
@@ -26,14 +27,15 @@ def _pair(flag: str, text: str) -> tuple[str, str]:
 
 def _value(path: str, text: str) -> object:
     """A text, but a number for `value` and `timestamp` where it is one; in quotes, braces or brackets: JSON."""
-    if path in _NUMBERS or text[:1] in ('"', "{", "["):
-        try:
-            found: object = json.loads(text, parse_constant=_no_number)
-        except ValueError:
-            return text
-        return text if isinstance(found, bool) or found is None else found
-    return text
-
-
-def _no_number(text: str) -> object:
-    raise ValueError(text)
+    is_json = text[:1] in ('"', "{", "[")
+    if not is_json and path not in _NUMBERS:
+        return text
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if is_json:
+            raise Failure(f"--set {path}={text}: not JSON: {error}.") from error
+        return text
+    if isinstance(found, float) and not math.isfinite(found):
+        raise Failure(f"--set {path}={text}: a finite number is expected.")
+    return text if isinstance(found, bool) or found is None else found

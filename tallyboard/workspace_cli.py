@@ -10,6 +10,7 @@ from typing import Final
 import typer
 
 from ingest import keys_file, registry
+from ingest.logs import one_line
 from ingest.registry import Registry
 from tallyboard.failure import Failure
 
@@ -37,10 +38,10 @@ def check(workspace: Path, metrics: Sequence[Path]) -> None:
         raise Failure(f"There is no folder {workspace}.")
     found = [check_files(workspace, metrics) for check_files in CHECKS]
     for note in (note for one in found for note in one.notes):
-        typer.echo(f"note: {note}")
+        typer.echo(f"note: {one_line(note)}")
     mistakes = [mistake for one in found for mistake in one.mistakes]
     for mistake in mistakes:
-        typer.echo(mistake)
+        typer.echo(one_line(mistake))
     if mistakes:
         raise typer.Exit(1)
     typer.echo(f"All right: {'; '.join(one.there for one in found if one.there)}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -153,10 +152,10 @@ class CsvRows:
                 continue  # a blank line
             row += 1
             after = Place(row, self._offset)
-            if len(cells) > len(self._names):
+            if len(cells) != len(self._names):  # too few, too: the file may be cut in the middle of the row
                 yield Row(after, Unreadable(f"{len(cells)} cells, the header has {len(self._names)}"))
             else:
-                yield Row(after, dict(itertools.zip_longest(self._names, cells, fillvalue="")))
+                yield Row(after, dict(zip(self._names, cells, strict=True)))
 
     def progress(self, place: Place) -> int:
         return place.offset

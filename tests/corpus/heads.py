@@ -244,6 +244,7 @@ STATES = [
 ]
 
 TWICE = request(f"[{EVENT}]", headers=[("Idempotency-Key", "twice")])
+REPEATED = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
 IDEMPOTENCY = [
     Case(21, "again", TWICE, 202, accepted=1, before=TWICE, check=twice),
     *(
@@ -254,6 +255,7 @@ IDEMPOTENCY = [
             ("lines", EVENT, LINES),
         )
     ),
+    Case(21, "two-keys", request(EVENT, headers=REPEATED), 400, "invalid_header"),
     *(
         Case(21, name, request(EVENT, headers=[("Idempotency-Key", key)]), 400, "invalid_idempotency_key")
         for name, key in {"empty": "", "too-long": "k" * 201, "not-ascii": "cl\xe9"}.items()

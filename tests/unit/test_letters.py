@@ -16,6 +16,7 @@ from dashboard.resend import read_answer
 from ingest.deadletters import MAX_ORIGINAL_BYTES, Origin, encode
 from ingest.log import LogRecord
 from ingest.verdicts import Reason, Rejected, RejectedEvent
+from tallyboard.failure import Failure
 from tallyboard.rejected_edits import edits_of
 
 TOPIC = "0123456789abcdef"
@@ -149,5 +150,8 @@ def test_edits_of_the_command_line() -> None:
         "drop": ["a"],
         "rename": {"b": "c"},
     }
-    for text, value in (("NaN", "NaN"), ("true", "true"), ('"5"', "5"), ("x", "x")):
+    for text, value in (("true", "true"), ('"5"', "5"), ("x", "x")):
         assert edits_of([f"value={text}"], [], [])["set"] == {"value": value}
+    for wrong in ("value=NaN", "value=1e999", "value=-Infinity", "value={", 'dimensions.x="'):
+        with pytest.raises(Failure):
+            edits_of([wrong], [], [])
