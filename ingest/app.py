@@ -146,6 +146,12 @@ def serve(
         ws="none",
         proxy_headers=False,
     )
+    _LOG.info(
+        "starting on %s port %d",
+        settings.host,
+        settings.port,
+        extra={"metrics": len(registry.value.metrics), "keys": _summary(keys.value)},
+    )
     gc.freeze()  # what was imported is never garbage: the collector's pauses get shorter
     run_role(_serve(server, app.role, registry, keys, listener))
 
@@ -172,6 +178,10 @@ async def _serve(
     role.tallies.report()
 
 
+def _summary(ring: KeyRing | None) -> str:
+    return "nobody is asked for one" if ring is None else ring.summary(time.time_ns() // 1_000_000)
+
+
 async def _watch(role: Role, registry: Watched[Registry], keys: Watched[KeyRing | None]) -> None:
     """Take over changed files; a wrong one leaves the old content in force, and is named until it is mended."""
     while True:
@@ -181,8 +191,7 @@ async def _watch(role: Role, registry: Watched[Registry], keys: Watched[KeyRing 
             _LOG.info("metrics.toml has changed", extra={"metrics": len(registry.value.metrics)})
         if await asyncio.to_thread(keys.poll):
             role.keys = keys.value
-            now_ms = time.time_ns() // 1_000_000
-            _LOG.info("keys.toml has changed: %s", keys.value.summary(now_ms) if keys.value else "no keys")
+            _LOG.info("keys.toml has changed", extra={"keys": _summary(keys.value)})
         role.notice({"metrics.toml": registry.problem, "keys.toml": keys.problem})
         role.sample()
 

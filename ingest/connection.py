@@ -25,7 +25,7 @@ MAX_DISCARDED_BYTES: Final = 64 * 1024 * 1024
 BETWEEN, HEAD, BODY = "between requests", "head", "body"
 """What the parser is in."""
 
-Refused = Callable[[Problem], None]
+Refused = Callable[[Problem, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +207,10 @@ class Connection(HttpToolsProtocol):
             self._say(problem)
 
     def _say(self, problem: Problem) -> None:
+        request_id = uuid.uuid4().hex
         if self._refused is not None:
-            self._refused(problem)
-        self.transport.write(_answer(problem, self.server_state.default_headers))
+            self._refused(problem, request_id)
+        self.transport.write(_answer(problem, request_id, self.server_state.default_headers))
         self._finish()
 
     def _finish(self) -> None:
@@ -232,9 +233,9 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
 
-def _answer(problem: Problem, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+def _answer(problem: Problem, request_id: str, default_headers: list[tuple[bytes, bytes]]) -> bytes:
     """A whole answer, as bytes."""
-    body = problem.body(uuid.uuid4().hex)
+    body = problem.body(request_id)
     fields = {**problem.headers, "Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
     lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"]
     lines += [f"{name.decode()}: {value.decode()}" for name, value in default_headers]

@@ -104,8 +104,8 @@ class Role:
             self.telemetry.answered(outcome.status, time.perf_counter() - started)
             await _send(send, outcome)
 
-    def refused(self, problem: Problem, request_id: str | None = None) -> None:
-        """Count a request refused as a whole; without an id when it never became one."""
+    def refused(self, problem: Problem, request_id: str) -> None:
+        """Count a request refused as a whole, here or before it was one."""
         self.telemetry.refused(problem.status, problem.code)
         self.tallies.refused(problem.code, request_id)
 

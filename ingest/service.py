@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import resource
 import signal
@@ -22,6 +23,8 @@ from starlette.types import ASGIApp
 from ingest.connection import Connection, HttpLimits, Refused
 from ingest.http_edge import EdgeProtocol
 
+_LOG: Final = logging.getLogger("tallyboard.service")
+_BACKLOG: Final = 2048
 _LINGER_S: Final = 5.0
 """Longest time between the end of a role's work and the end of its process."""
 _SHORT_S: Final = 2.0
@@ -72,7 +75,14 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Exits with status 1, and a sentence in the log, when the port cannot be had."""
         _allow_open_files(2 * self._limits.connections + _OTHER_FILES)
+        if sockets is None:
+            try:
+                sockets = [listen(self.config.host, self.config.port)]
+            except PortTaken as error:
+                _LOG.error("%s", error)
+                raise SystemExit(1) from None
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
@@ -97,6 +107,27 @@ class HttpServer(uvicorn.Server):
 
     def _http_connections(self) -> list[Connection]:
         return [each for each in self.server_state.connections if isinstance(each, Connection)]
+
+
+class PortTaken(Exception):
+    """A port cannot be opened; the message is a sentence without its dot."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `PortTaken`."""
+    try:
+        ((family, kind, *_, address), *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise PortTaken(f"Port {port} of {host} cannot be opened: {error.strerror}") from error
+    listener.listen(_BACKLOG)
+    return listener
 
 
 def _allow_open_files(wanted: int) -> None:

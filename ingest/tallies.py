@@ -21,7 +21,7 @@ _LOG: Final = logging.getLogger("tallyboard.ingest.verdicts")
 class _Tally:
     """How often, and the first request it happened to."""
 
-    request_id: str | None
+    request_id: str
     field: str | None = None
     count: int = 0
 
@@ -39,7 +39,7 @@ class Tallies:
         for event in events:
             self._count(self._rejected, event.verdict.reason.value, key, request_id, event.verdict.field)
 
-    def refused(self, code: str, request_id: str | None) -> None:
+    def refused(self, code: str, request_id: str) -> None:
         """A request refused as a whole."""
         self._count(self._refused, code, None, request_id, None)
 
@@ -48,7 +48,7 @@ class Tallies:
         tallies: dict[tuple[str, str | None], _Tally],
         code: str,
         key: str | None,
-        request_id: str | None,
+        request_id: str,
         field: str | None,
     ) -> None:
         tally = tallies.get((code, key))

@@ -116,9 +116,11 @@ def ingest(
     )
     plan, registry, keys = settings.ingest(), settings.registry(), settings.keys()
     if listen_fd is None and settings.ingest_workers > 1:
+        from ingest.logs import configure_logging
         from tallyboard.lifeline import own_command
         from tallyboard.workers import run_workers
 
+        configure_logging(settings.log_format)
         env = {**os.environ, **settings.as_environment()}
         run_workers(own_command("ingest"), settings.ingest_workers, plan.host, plan.port, env)
         return

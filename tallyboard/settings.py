@@ -222,6 +222,8 @@ class Settings(BaseSettings):
 
     def registry(self) -> Watched[Registry]:
         """The registry, read again when a file changes. Raises `Failure` when one is wrong or missing."""
+        if not self.workspace.is_dir():
+            raise Failure(f"{PREFIX}WORKSPACE: there is no folder {self.workspace}.")
         for path in self.metrics:
             if not path.is_file():
                 raise Failure(f"{PREFIX}METRICS: there is no file {path}.")

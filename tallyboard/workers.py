@@ -6,6 +6,7 @@ parent dies the workers die with it (`tallyboard.lifeline`).
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import sys
@@ -17,11 +18,11 @@ from typing import Final
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from ingest.service import PortTaken, listen
 from tallyboard.failure import Failure
 from tallyboard.lifeline import Child
 
 MAX_WORKERS: Final = 64
-_BACKLOG: Final = 2048
 _POLL_S: Final = 0.05
 _RESTART_S: Final = 1.0
 """Shortest time between two starts of a worker."""
@@ -29,21 +30,7 @@ _STEADY_S: Final = 10.0
 _QUICK_DEATHS: Final = 10
 """So many workers dead within `_STEADY_S` of their start, one after the other, end everything."""
 _STOP_S: Final = 15.0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that children may inherit. Raises `Failure` when the port cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise Failure(f"Port {port} of {host} cannot be opened: {error.strerror}.") from error
-    listener.listen(_BACKLOG)
-    listener.set_inheritable(True)
-    return listener
+_LOG: Final = logging.getLogger("tallyboard.workers")
 
 
 class Workers:
@@ -88,7 +75,7 @@ class Workers:
         mark_process_dead(dead.process.pid, self._env["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
         if self._quick_deaths >= _QUICK_DEATHS:
             raise Failure(f"The workers of ingest end as soon as they are started (exit code {code}).")
-        sys.stderr.write(f"tallyboard: worker {number + 1} died (exit code {code}) and is started again\n")
+        _LOG.warning("a worker died and is started again", extra={"worker": number + 1, "exit_code": code})
 
     def _end(self) -> None:
         """SIGTERM for all, time to answer what is open, then by force."""
@@ -105,8 +92,13 @@ class Workers:
 
 
 def run_workers(command: tuple[str, ...], count: int, host: str, port: int, env: Mapping[str, str]) -> None:
-    """Run `count` workers on one port until SIGTERM or SIGINT."""
-    with listen(host, port) as listener, tempfile.TemporaryDirectory(prefix="tallyboard-metrics-") as metrics:
+    """Run `count` workers on one port until SIGTERM or SIGINT. Raises `Failure` when the port cannot be had."""
+    try:
+        listening = listen(host, port)
+    except PortTaken as error:
+        raise Failure(f"{error}.") from error
+    with listening as listener, tempfile.TemporaryDirectory(prefix="tallyboard-metrics-") as metrics:
+        listener.set_inheritable(True)
         surroundings = {**env, "PROMETHEUS_MULTIPROC_DIR": metrics, "TALLYBOARD_METRICS_FOLDER": metrics}
         workers = Workers(command, count, listener, surroundings)
         for number in (signal.SIGTERM, signal.SIGINT):

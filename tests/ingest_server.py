@@ -49,7 +49,13 @@ class ThreadedServer:
             self.port: int = free.getsockname()[1]
         self.refused: list[Problem] = []
         self.server = HttpServer(
-            app, "127.0.0.1", self.port, ws="none", limits=limits, drain_s=1.0, refused=self.refused.append
+            app,
+            "127.0.0.1",
+            self.port,
+            ws="none",
+            limits=limits,
+            drain_s=1.0,
+            refused=lambda problem, _id: self.refused.append(problem),
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
