@@ -7,6 +7,7 @@ The format is described in `ingest.deadletters`. A record that cannot be read be
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -89,6 +90,8 @@ class _Fields(msgspec.Struct):
 
 _RECORD: Final = msgspec.json.Decoder(_Record)
 _FIELDS: Final = msgspec.json.Decoder(_Fields)
+_NO_NUMBER: Final = re.compile(rb":\s*(?:-?Infinity|NaN)(?=\s*[,}])")
+"""What other writers put for a number that is none; inside a text it does no harm to the fields read here."""
 _TEXT: Final = msgspec.json.Decoder(str)
 
 
@@ -107,7 +110,7 @@ def letters_of(record: LogRecord, topic_id: str, partition: int) -> list[Letter]
 
 def _letter(found: _Record, number: int, entry: _Entry, record: LogRecord, topic_id: str, partition: int) -> Letter:
     form, original = _original(entry)
-    metric, event_id, replay_of = _columns(found.protocol, bytes(entry.event)) if form == "event" else (None,) * 3
+    metric, event_id, replay_of = _columns(found.protocol, original.encode()) if form != "base64" else (None,) * 3
     place = _place(entry.id, number)
     request_id = found.request_id[:MAX_NAME]
     return Letter(
@@ -148,9 +151,9 @@ def _place(letter_id: str, number: int) -> int:
 
 
 def _columns(protocol: str, original: bytes) -> tuple[str | None, str | None, str | None]:
-    """Metric, id and `replay_of` of an event that is a JSON object, where they are texts."""
+    """Metric, id and `replay_of` of an event that is a JSON object, or one but for a NaN, where they are texts."""
     try:
-        fields = _FIELDS.decode(original)
+        fields = _FIELDS.decode(_NO_NUMBER.sub(b": null", original))
         inner = _FIELDS.decode(fields.data) if protocol == "cloudevents" and bytes(fields.data)[:1] == b"{" else fields
     except _FAULTS:
         return None, None, None

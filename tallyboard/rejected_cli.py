@@ -116,7 +116,7 @@ def replay(
         count = int(api.get("", chosen | {"limit": 1, "replayed": "no"})["total"])
         count, requests = min(count, limit or count), _by_filter(api, chosen, how, limit)
     if count > ASK_ABOVE and not (yes or dry_run):
-        typer.confirm(f"Send up to {count:,} rejected events again?", abort=True)
+        _ask_first(count)
     answers = [letter for body in requests for letter in api.replay(body)["letters"]]
     if as_json:
         _print_json({"counts": _counts(answers), "letters": answers})
@@ -162,6 +162,15 @@ _ID = re.compile(r"[\w-]+/[0-9]+", re.ASCII)
 _PIPE_COLUMNS = 400
 
 
+def _ask_first(count: int) -> None:
+    try:
+        sure = typer.confirm(f"Send up to {count:,} rejected events again?")
+    except typer.Abort:
+        raise Failure("Nobody answered; nothing was sent. --yes answers beforehand.") from None
+    if not sure:
+        raise Failure("Nothing was sent.")
+
+
 class _Api:
     """A dashboard's `/api/v1/rejected`."""
 
@@ -198,7 +207,7 @@ class _Api:
             found = None
         if answer.is_error or not isinstance(found, dict):
             said = found.get("message") if isinstance(found, dict) else None
-            raise Failure(f"{self._url} answers {answer.status_code}: {said or answer.reason_phrase}.")
+            raise Failure(f"{self._url} answers {answer.status_code}: {(said or answer.reason_phrase).rstrip('.')}.")
         return found
 
 

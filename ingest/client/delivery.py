@@ -35,6 +35,9 @@ class Target:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{self.url!r} is no address: http://HOST:PORT is expected")
+        _ = parts.port  # raises ValueError beyond 65535
+        if parts.path.rstrip("/").endswith(EVENTS_PATH):
+            raise ValueError(f"{self.url!r}: the address of the server is expected, without {EVENTS_PATH}")
         if self.key is not None and not (self.key.isascii() and self.key.isprintable() and self.key):
             raise ValueError("a key is printable ASCII")
 

@@ -337,6 +337,7 @@ async def test_letters_that_are_no_events_are_sent_when_an_edit_makes_them_whole
     assert sent.json()["rejected"] == 2
     await replica.caught_up(desk)
     number, nan = [f"{sent.json()['request_id']}/{index}" for index in (1, 0)]
+    assert [letter["id"] for letter in (await replica.get(metric="orders"))["rejected"]] == [nan], "NaN hides no metric"
     answer = await replica.replay(ids=[nan, number], **NL)
     assert outcomes(answer) == ["not_whole", "not_whole"]
     assert "no JSON object" in answer["letters"][1]["message"]

@@ -204,6 +204,13 @@ def test_an_address_that_is_none_is_said_at_once(url: str) -> None:
         Target(url)
 
 
+def test_an_address_that_cannot_work_says_why() -> None:
+    with pytest.raises(ValueError, match="without /v1/events"):
+        Target("http://127.0.0.1:8080/v1/events")
+    with pytest.raises(ValueError, match="out of range"):
+        Target("http://127.0.0.1:99999")
+
+
 def test_positions_are_joined() -> None:
     assert latest(["t;0:4,1:7", "t;1:9,2:1", "", "t;"]) == "t;0:4,1:9,2:1"
     assert latest([]) == ""
