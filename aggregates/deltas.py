@@ -7,13 +7,19 @@ of `events` and carries one row per (source offset, series, second):
     series      dictionary<int32, struct>   as in `ingest.events`
     second      timestamp[s, UTC]           event time, truncated
     count       int64        events counted, duplicates not among them
-    sum min max double       null where nothing numeric was counted
+    sum min max double       null where nothing numeric was counted; of kind cumulative: of the increases
     last        double       value of the newest counted event by (event time, place in the log)
     last_time   timestamp[ms, UTC]          its event time
-    duplicates  int64        events not counted because their id was seen before
+    duplicates  int64        events not counted: their id was seen before, or (cumulative) a newer point was
+    bins        list<int16>  bins of `aggregates.sketches` with a counted event, ascending; null unless a distribution
+    bin_counts  list<int32>  events in each of them
+    hashes      list<uint64> distinct hashes of the counted texts, ascending; null unless of kind unique
 
 The header (JSON in the Arrow schema's metadata) names the source, so that a reader can apply each source record
-exactly once, whatever is sent again, and notice a gap.
+exactly once, whatever is sent again, and notice a gap. It also says how many events of each metric every source
+record holds, counted before anything is judged: accepted = counted + duplicates is a check, not a definition.
+
+Version 1 had no bins, hashes and counts by metric. It is read for ever: what it lacks is null or empty.
 """
 
 from __future__ import annotations
@@ -25,10 +31,10 @@ import pyarrow as pa
 
 from ingest.series import SERIES_TYPE
 
-VERSION = 1
+VERSION = 2
 _METADATA_KEY = b"tallyboard"
 
-ROWS = pa.schema(
+_ROWS_1 = pa.schema(
     [
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("series", pa.dictionary(pa.int32(), SERIES_TYPE), nullable=False),
@@ -42,6 +48,13 @@ ROWS = pa.schema(
         pa.field("duplicates", pa.int64(), nullable=False),
     ]
 )
+_ADDED_IN_2 = [
+    pa.field("bins", pa.list_(pa.int16())),
+    pa.field("bin_counts", pa.list_(pa.int32())),
+    pa.field("hashes", pa.list_(pa.uint64())),
+]
+ROWS = pa.schema([*_ROWS_1, *_ADDED_IN_2])
+_COLUMNS = {1: _ROWS_1, 2: ROWS}
 
 
 class SourceRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +64,10 @@ class SourceRecord(msgspec.Struct, frozen=True, array_like=True):
     timestamp_ms: int
     events: int
     undecodable: str | None = None
+    history: bool = False
+    """Imported history: fills buckets, restates nothing."""
+    accepted: list[tuple[int, int]] = []
+    """(index into `Header.metrics`, events of that metric in the record, duplicates among them)."""
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -66,6 +83,10 @@ class Header(msgspec.Struct, frozen=True):
     """Oldest source offset that has to be read again to continue behind this delta."""
     records: list[SourceRecord]
     version: int = VERSION
+    metrics: list[str] = []
+    """Names that `SourceRecord.accepted` points into, in the order they are first met."""
+    totals_from: int | None = None
+    """Source offset at which the state of cumulative series begins; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +111,22 @@ def encode(delta: Delta) -> bytes:
 
 
 def decode(value: bytes | None) -> Delta:
-    """The delta in a record value; raises `DeltaError`."""
+    """The delta in a record value, of any version as of the newest; raises `DeltaError`."""
     try:
         with pa.ipc.open_stream(value or b"") as reader:
             header = msgspec.json.decode((reader.schema.metadata or {})[_METADATA_KEY], type=Header)
-            if header.version != VERSION:
+            columns = _COLUMNS.get(header.version)
+            if columns is None:
                 raise DeltaError(f"delta version {header.version} is not known, this is version {VERSION}")
-            if not reader.schema.remove_metadata().equals(ROWS):
+            if not reader.schema.remove_metadata().equals(columns):
                 raise DeltaError("the columns are not those of a delta")
-            return Delta(header, reader.read_next_batch())
+            return Delta(header, _completed(reader.read_next_batch()))
     except (pa.ArrowException, OSError, KeyError, StopIteration, msgspec.MsgspecError) as error:
         raise DeltaError(f"not a delta: {type(error).__name__}: {error}") from error
+
+
+def _completed(rows: pa.RecordBatch) -> pa.RecordBatch:
+    missing = [pa.nulls(rows.num_rows, f.type) for f in ROWS if f.name not in rows.schema.names]
+    if not missing:
+        return rows
+    return pa.RecordBatch.from_arrays([*rows.columns, *missing], schema=ROWS)

@@ -1,70 +1,68 @@
 """Which events repeat an id: exact within a window of events and record time, in flat arrays.
 
 An event is a duplicate iff the same (series, id) stands at an earlier place of its partition, counted or not, within
-the newest `events` events and less than `age_ms` older by record timestamp. Ids are kept as 128-bit hashes in an
-open-addressing table (linear probing), looked up for a whole run of records at once.
+the newest `events` events and less than `age_ms` older by record timestamp. Of several the latest counts. Should record
+timestamps run back, an id stays forgotten that was `age_ms` old once: so what an event is compared with depends on the
+records between the two alone, and a worker that starts between them finds the same.
 
-The hash: for each 8-byte word w of the id, h ← mix((h ⊕ w)·K), mix(x) = x ⊕ (x ≫ 32); the length and the series key
-enter last. Each step is a bijection of h, so two ids of one length collide only through the mixing of several words,
-about once in 2^128 pairs. It is part of the delta's definition only through collisions; no hash leaves the process.
+Every id is two 64-bit hashes (`aggregates.hashing`, the series key mixed in last), kept by `aggregates.id_table`. With
+its 2^22 chains two ids are mixed up when 86 bits agree: with five million ids in the window, for one new id in 10^19.
+Within a batch all 128 bits are compared. No hash leaves the process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from aggregates.hashing import Mix, hash_texts, order_by
+from aggregates.id_table import BATCH, IdTable
+from aggregates.recent import RecentRecords
 from ingest.events import MAX_RECORD_EVENTS
 from ingest.series import Int64Array, UInt64Array
 
 BoolArray = npt.NDArray[np.bool_]
-_FIRST_SIZE = 1 << 12
-_MAX_LOAD = 0.6
-_MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
-_SEEDS = (np.uint64(0x165667B19E3779F9), np.uint64(0x27D4EB2F165667C5))
-_SHIFT = np.uint64(32)
-_WORD_MASKS = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
+_FAMILY = (
+    Mix(np.uint64(0x165667B19E3779F9), np.uint64(0x9E3779B97F4A7C15)),
+    Mix(np.uint64(0x27D4EB2F165667C5), np.uint64(0xC2B2AE3D27D4EB4F)),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateWindow:
-    """How far back an id is remembered: at least one full record, so that a repetition inside one always counts."""
+    """How far back an id is remembered: at least one full record, so that a repetition inside one always counts.
+
+    `salt` (64 bits) enters the hashes: where senders do not know it, none can choose ids that share a chain.
+    """
 
     events: int = 5_000_000
     age_ms: int = 24 * 3600 * 1000
+    salt: int = 0
 
     def __post_init__(self) -> None:
         if self.events < MAX_RECORD_EVENTS or self.age_ms < 1:
             raise ValueError(f"the window of duplicates must hold at least {MAX_RECORD_EVENTS} events and 1 ms")
 
 
-def hash_ids(ids: pa.StringArray, keys: UInt64Array) -> tuple[UInt64Array, UInt64Array]:
+@dataclass(frozen=True, slots=True)
+class IdRecord:
+    """What a record says about ids: offset, append time (epoch ms), its events' series keys, and ids, if any."""
+
+    offset: int
+    timestamp_ms: int
+    keys: UInt64Array
+    ids: pa.StringArray | None
+
+
+def hash_ids(ids: pa.StringArray, keys: UInt64Array, salt: int = 0) -> tuple[UInt64Array, UInt64Array]:
     """Two independent 64-bit hashes of each (series key, id): uint64, shape (n,). `ids` holds no nulls."""
-    offsets = np.frombuffer(ids.buffers()[1], np.int32)[ids.offset : ids.offset + len(ids) + 1].astype(np.int64)
-    # Eight bytes of padding let every start be read as a whole word; what lies behind the id is masked off.
-    data = np.concatenate([np.frombuffer(ids.buffers()[2] or b"", np.uint8), np.zeros(8, np.uint8)])
-    words = np.ndarray((len(data) - 7,), np.uint64, data.data, strides=(1,))
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    hashes = [np.full(len(ids), seed) for seed in _SEEDS]
-    shortest = int(lengths.min())
-    for at in range(0, int(lengths.max(initial=0)), 8):
-        left = np.clip(lengths - at, 0, 8)
-        word = words[np.minimum(starts + at, len(words) - 1)] & _WORD_MASKS[left]
-        mixed = [_mix(h ^ word, k) for h, k in zip(hashes, _MULTIPLIERS, strict=True)]
-        # An id's hash must not depend on the length of its neighbours.
-        hashes = mixed if at < shortest else [np.where(left > 0, m, h) for m, h in zip(mixed, hashes, strict=True)]
-    tails = (lengths.astype(np.uint64), keys)
-    for tail in tails:
-        hashes = [_mix(h ^ tail, k) for h, k in zip(hashes, _MULTIPLIERS, strict=True)]
-    return hashes[0], hashes[1]
-
-
-def _mix(values: UInt64Array, multiplier: np.uint64) -> UInt64Array:
-    product = values * multiplier
-    return product ^ (product >> _SHIFT)
+    family = tuple(Mix(mix.seed ^ np.uint64(salt), mix.multiplier) for mix in _FAMILY)
+    first, second = (mix(h ^ keys) for h, mix in zip(hash_texts(ids, family), family, strict=True))
+    return first, second
 
 
 class SeenIds:
@@ -73,115 +71,99 @@ class SeenIds:
     def __init__(self, window: DuplicateWindow) -> None:
         self._window = window
         self._events = 0
-        self._allocate(_FIRST_SIZE)
-        self._starts: list[int] = []  # first event number of each record with ids, and its timestamp and offset
-        self._stamps: list[int] = []
-        self._offsets: list[int] = []
-
-    def _allocate(self, size: int) -> None:
-        self._first = np.zeros(size, np.uint64)
-        self._second = np.zeros(size, np.uint64)
-        self._number = np.full(size, -1, np.int64)
-        self._used = 0
+        self._records = RecentRecords(window.events, window.age_ms)
+        self._table = IdTable(window.events)
 
     @property
     def bytes(self) -> int:
-        """Memory held by the table."""
-        return self._first.nbytes + self._second.nbytes + self._number.nbytes
+        """Memory held by ids and records."""
+        return self._table.bytes + self._records.bytes
 
     @property
     def oldest_offset(self) -> int | None:
         """Offset of the oldest record whose ids still matter; None when there is none."""
-        return self._offsets[0] if self._offsets else None
+        return self._records.oldest_offset
 
-    def mark(self, offset: int, timestamp_ms: int, keys: UInt64Array, ids: pa.StringArray | None) -> BoolArray:
-        """Take in the next record of the partition; True where an event is a duplicate, shape (n,)."""
-        base, self._events = self._events, self._events + len(keys)
-        duplicate = np.zeros(len(keys), np.bool_)
-        if ids is not None and ids.null_count < len(ids):
-            rows = np.flatnonzero(ids.is_valid().to_numpy(zero_copy_only=False))
-            first, second = hash_ids(ids.drop_null(), keys[rows])
-            self._starts.append(base)
-            self._stamps.append(timestamp_ms)
-            self._offsets.append(offset)
-            self._make_room(base, len(rows))
-            duplicate[rows] = self._insert(first, second, base + rows, timestamp_ms)
-        self._forget(timestamp_ms)
-        return duplicate
+    @property
+    def longest_chain(self) -> int:
+        """Most steps the search for an id can take; counts them all."""
+        return self._table.longest_chain
 
-    def _forget(self, now_ms: int) -> None:
-        """Drop records from the front that no later event can be compared with."""
-        oldest = self._events - self._window.events
-        gone = 0
-        while gone < len(self._starts):
-            end = self._starts[gone + 1] if gone + 1 < len(self._starts) else self._events
-            if end > oldest and self._stamps[gone] > now_ms - self._window.age_ms:
-                break
-            gone += 1
-        if gone:
-            del self._starts[:gone], self._stamps[:gone], self._offsets[:gone]
+    def mark(self, records: Sequence[IdRecord]) -> list[BoolArray]:
+        """Take in the next records of the partition; True where an event is a duplicate, one array per record."""
+        flags: list[BoolArray] = []
+        for group in _rising(records):
+            flags += self._mark(group)
+        return flags
 
-    def _fresh(self, entry: Int64Array, number: Int64Array, now_ms: int) -> BoolArray:
-        """Whether an id last seen at event `entry` still counts for event `number`."""
-        record = np.searchsorted(np.asarray(self._starts, np.int64), entry, side="right") - 1
-        stamps = np.asarray(self._stamps, np.int64)[np.maximum(record, 0)]
-        near = number - entry <= self._window.events
-        fresh: BoolArray = near & (record >= 0) & (now_ms - stamps < self._window.age_ms)
-        return fresh
+    def _mark(self, records: Sequence[IdRecord]) -> list[BoolArray]:
+        """The same for records whose timestamps do not run back."""
+        starts = self._events + np.cumsum([0, *(len(record.keys) for record in records)])
+        found = [_places(record.ids) for record in records]
+        duplicate = np.zeros(int(starts[-1]) - self._events, np.bool_)
+        holding = [i for i, places in enumerate(found) if len(places)]
+        if holding:
+            numbers = np.concatenate([starts[i] + found[i] for i in holding])
+            stamps = np.repeat([records[i].timestamp_ms for i in holding], [len(found[i]) for i in holding])
+            keys = np.concatenate([records[i].keys[found[i]] for i in holding])
+            ids = pa.concat_arrays([_present(records[i].ids) for i in holding])
+            for i in holding:
+                self._records.append(records[i].offset, records[i].timestamp_ms, int(starts[i] + found[i][-1]))
+            first, second = hash_ids(ids, keys, self._window.salt)
+            for start in range(0, len(numbers), BATCH):
+                part = slice(start, start + BATCH)
+                marked = self._take(first[part], second[part], numbers[part], stamps[part])
+                duplicate[numbers[part][marked] - self._events] = True
+        self._events = int(starts[-1])
+        self._records.rise(records[-1].timestamp_ms, self._events - 1)
+        self._table.forget(self._records.forget(self._events, records[-1].timestamp_ms))
+        bounds = starts - starts[0]
+        return [duplicate[bounds[i] : bounds[i + 1]] for i in range(len(records))]
 
-    def _insert(self, first: UInt64Array, second: UInt64Array, number: Int64Array, now_ms: int) -> BoolArray:
-        """Look every id of one record up and remember it. Equal ids walk the table in step, so among them the first
-        event takes the slot and is judged against what stood there; the others then find it, and repeat it."""
-        duplicate = np.zeros(len(first), np.bool_)
-        mask = len(self._number) - 1
-        slot = (first & np.uint64(mask)).astype(np.int64)
-        waiting = np.arange(len(first))
-        while len(waiting):
-            at = slot[waiting]
-            entry = self._number[at]
-            same = (entry >= 0) & (self._first[at] == first[waiting]) & (self._second[at] == second[waiting])
-            repeats = same & (entry >= number[0])
-            duplicate[waiting[repeats]] = True
-            self._number[at[repeats]] = number[waiting[repeats]]  # ascending: the newest stays
-            wants = (entry < 0) | (same & ~repeats)
-            rows, wanted, stood = waiting[wants], at[wants], entry[wants]
-            self._number[wanted[::-1]] = number[rows[::-1]]  # of several, the first event's is written last
-            won = self._number[wanted] == number[rows]
-            known = won & (stood >= 0)
-            if known.any():
-                duplicate[rows[known]] = self._fresh(stood[known], number[rows[known]], now_ms)
-            taken = won & (stood < 0)
-            self._first[wanted[taken]], self._second[wanted[taken]] = first[rows[taken]], second[rows[taken]]
-            self._used += int(np.count_nonzero(taken))
-            passed = waiting[~wants & ~repeats]
-            slot[passed] = (slot[passed] + 1) & mask
-            waiting = np.sort(np.concatenate([rows[~won], passed]))
-        return duplicate
+    def _take(self, first: UInt64Array, second: UInt64Array, number: Int64Array, stamp: Int64Array) -> Int64Array:
+        """Look up one batch, numbers ascending, and put it in; returns the places of the duplicates."""
+        events, now_ms = int(number[-1]) + 1, int(stamp[-1])
+        order = order_by(second)
+        first, second, number, stamp = first[order], second[order], number[order], stamp[order]
+        again = np.zeros(len(order), np.bool_)
+        again[1:] = (first[1:] == first[:-1]) & (second[1:] == second[:-1])
+        duplicate = np.zeros(len(order), np.bool_)
+        repeats = np.flatnonzero(again)
+        near = number[repeats] - number[repeats - 1] <= self._window.events
+        duplicate[repeats] = near & (stamp[repeats] - stamp[repeats - 1] < self._window.age_ms)
+        fresh = np.flatnonzero(~again)
+        place, slot = self._table.find(first[fresh], second[fresh])
+        if len(place):
+            rows = fresh[place]
+            before = self._table.numbers(slot, number[rows])
+            duplicate[rows] = self._records.remembers(before, number[rows], stamp[rows])
+            self._table.unlink(second[rows], slot)
+        self._table.forget(self._records.forget(events, now_ms))
+        newest = np.ones(len(order), np.bool_)
+        newest[:-1] = ~again[1:]
+        self._table.insert(first[newest], second[newest], number[newest])
+        return order[duplicate]
 
-    def _make_room(self, base: int, coming: int) -> None:
-        """Keep the table under its load: forget what left the window, double it if that is not enough."""
-        if self._used + coming <= _MAX_LOAD * len(self._number):
-            return
-        kept = self._number >= max(0, base - self._window.events, self._starts[0])
-        first, second, number = self._first[kept], self._second[kept], self._number[kept]
-        size = _FIRST_SIZE
-        while (len(number) + coming) > _MAX_LOAD * size / 2:
-            size *= 2
-        self._allocate(size)
-        self._refill(first, second, number)
 
-    def _refill(self, first: UInt64Array, second: UInt64Array, number: Int64Array) -> None:
-        """Put distinct entries into the empty table."""
-        mask = len(self._number) - 1
-        slot = (first & np.uint64(mask)).astype(np.int64)
-        waiting = np.arange(len(first))
-        while len(waiting):
-            free = waiting[self._number[slot[waiting]] < 0]
-            self._number[slot[free]] = number[free]
-            won = free[self._number[slot[free]] == number[free]]
-            self._first[slot[won]], self._second[slot[won]] = first[won], second[won]
-            placed = np.zeros(len(first), np.bool_)
-            placed[won] = True
-            waiting = waiting[~placed[waiting]]
-            slot[waiting] = (slot[waiting] + 1) & mask
-        self._used = len(first)
+def _rising(records: Sequence[IdRecord]) -> Iterator[Sequence[IdRecord]]:
+    """The records, cut where timestamps run back."""
+    start = 0
+    for i in range(1, len(records)):
+        if records[i].timestamp_ms < records[i - 1].timestamp_ms:
+            yield records[start:i]
+            start = i
+    if len(records):
+        yield records[start:]
+
+
+def _places(ids: pa.StringArray | None) -> Int64Array:
+    """Places of the events that have an id."""
+    if ids is None or ids.null_count == len(ids):
+        return np.zeros(0, np.int64)
+    if not ids.null_count:
+        return np.arange(len(ids))
+    return np.flatnonzero(ids.is_valid().to_numpy(zero_copy_only=False))
+
+
+def _present(ids: pa.StringArray | None) -> pa.StringArray:
+    return ids.drop_null() if ids is not None and ids.null_count else ids

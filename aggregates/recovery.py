@@ -1,4 +1,4 @@
-"""Where a rollup worker goes on: behind its last delta, with the ids before it read again.
+"""Where a rollup worker goes on: behind its last delta, with the ids and running totals before it read again.
 
 The output is the truth, not a commit: a worker killed after a delta was written and one killed before are told apart
 by what stands in `rollups`.
@@ -42,7 +42,7 @@ def recover(log: ReadableLog, topics: TopicNames, partition: int, window: Duplic
         _log.warning("%s was created anew: partition %d starts at its beginning", topics.events, partition)
         return fresh
     source = Source(last.topic_id, partition)
-    return PartitionRollup(source, last.next_offset, max(begin, last.state_from), window)
+    return PartitionRollup(source, last.next_offset, max(begin, last.state_from), window, last.totals_from)
 
 
 def last_delta(log: ReadableLog, topic: str, partition: int) -> deltas.Header | None:

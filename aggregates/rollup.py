@@ -1,7 +1,7 @@
 """The fold the product is: source records of one partition → one delta, plus the state the next delta needs.
 
 Pure: no clock, no network. Rows are grouped by (source offset, series, second), so they depend on single source
-records and on the ids before them, never on how many records happened to be read together.
+records and on what stands before them, never on how many records happened to be read together.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from aggregates.deltas import ROWS, Delta, Header, SourceRecord
-from aggregates.duplicates import BoolArray, DuplicateWindow, SeenIds
+from aggregates.cumulative import NO_START, PointRecord, RunningTotals
+from aggregates.deltas import Delta, Header, SourceRecord
+from aggregates.duplicates import BoolArray, DuplicateWindow, IdRecord, SeenIds
+from aggregates.grouping import Events, joined, no_rows, rows_of
+from aggregates.newest import Points
 from ingest.events import DecodedEvents, Undecodable, decode
 from ingest.log import LogRecord, checksum
-from ingest.series import FloatArray, Int64Array
+from ingest.series import Kind
 
 
 class Gap(Exception):
@@ -35,20 +39,36 @@ class Source:
     partition: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Readable:
+    record: LogRecord
+    events: DecodedEvents
+
+
 class PartitionRollup:
     """The rollup of one source.
 
     Args:
         source: what is rolled up.
         next_offset: first offset that is not yet covered by a delta in the log.
-        state_from: first offset that is read again, only to know the ids before `next_offset`.
+        state_from: first offset that is read again, only for the state: the ids before `next_offset`, …
+        totals_from: … and, from here on, running totals; None when there were none.
     """
 
-    def __init__(self, source: Source, next_offset: int, state_from: int, window: DuplicateWindow) -> None:
+    def __init__(
+        self,
+        source: Source,
+        next_offset: int,
+        state_from: int,
+        window: DuplicateWindow,
+        totals_from: int | None = None,
+    ) -> None:
         self.source = source
         self._resume = next_offset
+        self._totals_from = next_offset if totals_from is None else totals_from
         self._expected = state_from
         self._seen = SeenIds(window)
+        self._totals = RunningTotals(window.events)
 
     @property
     def next_offset(self) -> int:
@@ -57,12 +77,12 @@ class PartitionRollup:
 
     @property
     def replaying(self) -> bool:
-        """Whether records are still read for their ids alone."""
+        """Whether records are still read for the state alone."""
         return self._expected < self._resume
 
     @property
     def state_bytes(self) -> int:
-        return self._seen.bytes
+        return self._seen.bytes + self._totals.bytes
 
     def skip_to(self, offset: int) -> None:
         """Accept that the log holds no record below `offset` (control records, or nothing was ever there)."""
@@ -75,122 +95,100 @@ class PartitionRollup:
         for expected, record in enumerate(records, self._expected):
             if record.offset != expected:
                 raise Gap(expected, record.offset)
-        batches = [(record, decode(record.value)) for record in records]
-        flags = [self._mark(record, events) for record, events in batches]
+        known = sum(record.offset < self._resume for record in records)
+        if known:
+            self._rebuild(records[:known])
+        return self._delta(records[known:]) if known < len(records) else None
+
+    def _rebuild(self, records: Sequence[LogRecord]) -> None:
+        """Take in records for the state alone."""
+        found = [(record, decode(record.value)) for record in records]
+        readable = [_Readable(record, events) for record, events in found if isinstance(events, DecodedEvents)]
+        flags = self._seen.mark([_ids(item) for item in readable])
+        later = [i for i, item in enumerate(readable) if item.record.offset >= self._totals_from]
+        if later:
+            readable = [readable[i] for i in later]
+            self._increased(readable, _joined(readable, [flags[i] for i in later]))
         self._expected += len(records)
-        fresh = [i for i, record in enumerate(records) if record.offset >= self._resume]
-        if not fresh:
-            return None
-        start = fresh[0]
-        return self._delta(batches[start:], flags[start:])
 
-    def _mark(self, record: LogRecord, events: DecodedEvents | Undecodable) -> BoolArray:
-        if isinstance(events, Undecodable):
-            return np.zeros(0, np.bool_)
-        return self._seen.mark(record.offset, record.timestamp_ms, events.keys[events.index], events.ids)
-
-    def _delta(self, batches: list[tuple[LogRecord, DecodedEvents | Undecodable]], flags: list[BoolArray]) -> Delta:
-        oldest = self._seen.oldest_offset
-        last = batches[-1][0]
+    def _delta(self, records: Sequence[LogRecord]) -> Delta:
+        found = [(record, decode(record.value)) for record in records]
+        readable = [_Readable(record, events) for record, events in found if isinstance(events, DecodedEvents)]
+        accepted: dict[int, list[tuple[int, int]]] = {}
+        metrics: list[str] = []
+        if readable:
+            flags = self._seen.mark([_ids(item) for item in readable])
+            rows = rows_of(self._increased(readable, _joined(readable, flags)))
+            metrics, accepted = _accepted(readable)
+        else:
+            rows = no_rows()
+        self._expected += len(records)
+        starts = [start for start in (self._seen.oldest_offset, self._totals.starts_at) if start is not None]
         header = Header(
             topic_id=self.source.topic_id,
             partition=self.source.partition,
-            first_offset=batches[0][0].offset,
+            first_offset=records[0].offset,
             next_offset=self._expected,
-            crc=checksum(last.value),
-            state_from=self._expected if oldest is None else oldest,
-            records=[_source_record(record, events) for record, events in batches],
+            crc=checksum(records[-1].value),
+            state_from=min(starts, default=self._expected),
+            records=[_source_record(record, events, accepted.get(record.offset, [])) for record, events in found],
+            metrics=metrics,
+            totals_from=self._totals.starts_at,
         )
-        readable = [
-            (record.offset, events, duplicate)
-            for (record, events), duplicate in zip(batches, flags, strict=True)
-            if isinstance(events, DecodedEvents) and len(events)
+        return Delta(header, rows)
+
+    def _increased(self, readable: Sequence[_Readable], events: Events) -> Events:
+        """The events with the increases of running totals in place of their values."""
+        rows = np.flatnonzero(events.of_kind(Kind.CUMULATIVE)[events.series])
+        if not len(rows) and self._totals.starts_at is None:
+            return events
+        counts = np.bincount(events.record[rows], minlength=len(readable)).tolist()
+        records = [
+            PointRecord(item.record.offset, item.record.timestamp_ms, count)
+            for item, count in zip(readable, counts, strict=True)
         ]
-        return Delta(header, group_rows(readable) if readable else ROWS.empty_table().to_batches()[0])
+        keys = events.structs.field("key").to_numpy()[events.series[rows]]
+        points = Points(keys, events.times[rows], events.values[rows], np.full(len(rows), NO_START))
+        values, duplicate = events.values.copy(), events.duplicate.copy()
+        values[rows], later = self._totals.take(records, points)
+        duplicate[rows] |= ~later
+        return events.judged(values, duplicate)
 
 
-def _source_record(record: LogRecord, events: DecodedEvents | Undecodable) -> SourceRecord:
+def _ids(item: _Readable) -> IdRecord:
+    events = item.events
+    return IdRecord(item.record.offset, item.record.timestamp_ms, events.keys[events.index], events.ids)
+
+
+def _joined(readable: Sequence[_Readable], flags: Sequence[BoolArray]) -> Events:
+    return joined([item.record.offset for item in readable], [item.events for item in readable], flags)
+
+
+def _source_record(
+    record: LogRecord, events: DecodedEvents | Undecodable, accepted: list[tuple[int, int]]
+) -> SourceRecord:
     if isinstance(events, Undecodable):
         return SourceRecord(record.offset, record.timestamp_ms, 0, events.reason)
-    return SourceRecord(record.offset, record.timestamp_ms, len(events))
+    return SourceRecord(record.offset, record.timestamp_ms, len(events), None, events.history, accepted)
 
 
-def group_rows(batches: list[tuple[int, DecodedEvents, BoolArray]]) -> pa.RecordBatch:
-    """Rows (`deltas.ROWS`) of (offset, events, duplicate flags), sorted by offset, series and second."""
-    lengths = [len(events) for _, events, _ in batches]
-    sizes = [len(events.keys) for _, events, _ in batches]
-    keys = np.concatenate([events.keys for _, events, _ in batches])
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    bases = np.cumsum([0, *sizes[:-1]])
-    series = inverse[np.concatenate([e.index + base for (_, e, _), base in zip(batches, bases, strict=True)])]
-    record = np.repeat(np.arange(len(batches)), lengths)
-    times = np.concatenate([events.times for _, events, _ in batches])
-    values = np.concatenate([events.values for _, events, _ in batches])
-    duplicate = np.concatenate([flags for _, _, flags in batches])
-
-    order, starts = _order(record, series, times, len(first))
-    head = order[starts]
-    offsets = np.array([offset for offset, _, _ in batches], np.int64)
-    structs = pa.concat_arrays([events.series for _, events, _ in batches]).take(pa.array(first))
-    columns = [
-        pa.array(offsets[record[head]]),
-        pa.DictionaryArray.from_arrays(pa.array(series[head].astype(np.int32)), structs),
-        pa.array(np.floor_divide(times[head], 1000)).view(ROWS.field("second").type),
-        *_measures(values[order], times[order], duplicate[order], starts),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=ROWS)
-
-
-def _order(
-    record: Int64Array, series: Int64Array, times: Int64Array, series_count: int
-) -> tuple[Int64Array, Int64Array]:
-    """Event order by (record, series, second, time, place) and where each (record, series, second) starts.
-
-    The sort key is packed into one integer when it fits, which it does unless event times lie decades apart: sorting
-    plain integers is several times faster than sorting by columns.
-    """
-    count = len(times)
-    seconds = np.floor_divide(times, 1000)
-    earliest = int(seconds.min())
-    span = int(seconds.max()) - earliest + 1
-    place_bits = max(1, (count - 1).bit_length())
-    groups = (int(record[-1]) + 1) * series_count * span
-    if groups.bit_length() + 10 + place_bits <= 63:
-        group = (record * series_count + series) * span + (seconds - earliest)
-        packed = (((group << 10) | (times - seconds * 1000)) << place_bits) | np.arange(count)
+def _accepted(readable: Sequence[_Readable]) -> tuple[list[str], dict[int, list[tuple[int, int]]]]:
+    """(names of metrics, source offset → (metric, events of it)): counted from the records as they were read, apart
+    from the fold, so that the two can be held against each other."""
+    names = pc.dictionary_encode(pa.concat_arrays([item.events.series.field("metric") for item in readable]))
+    counts = np.concatenate([np.bincount(item.events.index, minlength=len(item.events.keys)) for item in readable])
+    record = np.repeat(np.arange(len(readable)), [len(item.events.keys) for item in readable])
+    metrics = names.dictionary.to_pylist()
+    accepted: dict[int, list[tuple[int, int]]] = {item.record.offset: [] for item in readable}
+    if len(counts):
+        cell = record * len(metrics) + names.indices.to_numpy()
+        place_bits = max(1, (len(cell) - 1).bit_length())
+        packed = (cell << place_bits) | np.arange(len(cell))
         packed.sort()
-        order = packed & ((1 << place_bits) - 1)
-        ordered = packed >> (10 + place_bits)
-        changes = ordered[1:] != ordered[:-1]
-    else:
-        order = np.lexsort((times, series, record))
-        changes = np.zeros(count - 1, np.bool_)
-        for column in (record, series, seconds):
-            ordered = column[order]
-            changes |= ordered[1:] != ordered[:-1]
-    return order, np.concatenate([[0], np.flatnonzero(changes) + 1])
-
-
-def _measures(values: FloatArray, times: Int64Array, duplicate: BoolArray, starts: Int64Array) -> list[pa.Array]:
-    """count, sum, min, max, last, last_time, duplicates of each group of consecutive, time-ordered events."""
-    counted = ~duplicate
-    numeric = counted & ~np.isnan(values)
-    place = np.maximum.reduceat(np.where(numeric, np.arange(len(values)), -1), starts)
-    empty = place < 0
-    found = np.maximum(place, 0)
-
-    with np.errstate(over="ignore", invalid="ignore"):  # a sum beyond a double is infinite, and shown as no number
-        sums = np.add.reduceat(np.where(numeric, values, 0.0), starts)
-
-    def floats(result: FloatArray) -> pa.Array:
-        return pa.array(result, mask=empty) if empty.any() else pa.array(result)
-
-    return [
-        pa.array(np.add.reduceat(counted.astype(np.int64), starts)),
-        floats(sums),
-        floats(np.minimum.reduceat(np.where(numeric, values, np.inf), starts)),
-        floats(np.maximum.reduceat(np.where(numeric, values, -np.inf), starts)),
-        floats(values[found]),
-        pa.array(times[found], mask=empty).view(ROWS.field("last_time").type),
-        pa.array(np.add.reduceat(duplicate.astype(np.int64), starts)),
-    ]
+        ordered = packed >> place_bits
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        sums = np.add.reduceat(counts[packed & ((1 << place_bits) - 1)], starts)
+        for at, total in zip(ordered[starts].tolist(), sums.tolist(), strict=True):
+            if total:
+                accepted[readable[at // len(metrics)].record.offset].append((at % len(metrics), total))
+    return metrics, accepted

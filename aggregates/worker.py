@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +45,8 @@ class RollupWorker:
         self._log = log
         self._log_turn = asyncio.Lock()  # `Log` serves one thread at a time
         self._telemetry = telemetry
-        self._window = DuplicateWindow(settings.dedupe_events, round(settings.dedupe_hours * 3_600_000))
+        age_ms = round(settings.dedupe_hours * 3_600_000)
+        self._window = DuplicateWindow(settings.dedupe_events, age_ms, salt=secrets.randbits(64))
         self._rollups: dict[int, PartitionRollup] = {}
         self._output: Any = None
         self.lag: dict[int, int] = {}
@@ -132,7 +134,7 @@ class RollupWorker:
         """Why the worker is not ready; empty when it is."""
         reasons = [] if self._rollups else ["no partition is assigned"]
         if any(rollup.replaying for rollup in self._rollups.values()):
-            reasons.append("reading earlier ids again")
+            reasons.append("reading earlier ids and running totals again")
         if self.kafka_error:
             reasons.append(self.kafka_error)
         return reasons

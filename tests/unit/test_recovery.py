@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from aggregates import deltas
 from aggregates.duplicates import DuplicateWindow
 from aggregates.positions import Broken, Fault, Position, PositionError, check
-from aggregates.recovery import recover
+from aggregates.recovery import last_delta, recover
+from aggregates.rollup import PartitionRollup, Source
+from ingest.events import EventColumns, encode
 from ingest.log import Topics, checksum
 from ingest.memory_log import MemoryLog
+from ingest.series import Kind, Series, SeriesTable
 from tests.builders import Event, record_value
 
 TOPICS = Topics(partitions=1)
@@ -46,6 +52,37 @@ def test_a_worker_goes_on_behind_its_last_delta_with_the_ids_before_it(log: Memo
     assert delta
     assert (delta.header.first_offset, delta.header.next_offset, delta.header.state_from) == (3, 5, 0)
     assert not worker.replaying
+
+
+def test_a_worker_reads_running_totals_again_from_where_they_begin(log: MemoryLog) -> None:
+    """Ids reach further back than running totals: what stands between is read for its ids alone."""
+    table = SeriesTable()
+    numbers = np.zeros(1, np.int32) + table.intern(Series("requests", Kind.CUMULATIVE))
+    for number, value in enumerate((10.0, 12.0, 15.0)):
+        columns = EventColumns(table, numbers, np.array([1000 * number]), np.array([value]))
+        (record,) = encode(columns, 1)
+        log.append(TOPICS.events, 0, record.value, 10 + number)
+    for offset in range(3, 7):
+        worker = recover(log, TOPICS, 0, WINDOW)
+        found = [log.read(TOPICS.events, 0, offset) for offset in range(worker.next_offset, offset + 1)]
+        delta = worker.add([record for record in found if record])
+        assert delta
+        log.append(TOPICS.rollups, 0, deltas.encode(delta))
+    header = last_delta(log, TOPICS.rollups, 0)
+    assert header
+    assert (header.state_from, header.totals_from) == (0, 5)
+    worker = recover(log, TOPICS, 0, WINDOW)
+    found = [log.read(TOPICS.events, 0, offset) for offset in range(8)]
+    delta = worker.add([record for record in found if record])
+    assert delta
+    assert delta.rows.column("sum").to_pylist() == [3]
+
+
+def test_a_delta_of_version_1_can_be_gone_on_from(log: MemoryLog) -> None:
+    """A worker of this version behind the output of an older one."""
+    golden = (Path(__file__).parents[1] / "golden" / "rollups-v1.arrow").read_bytes()
+    header = deltas.decode(golden).header
+    assert PartitionRollup(Source(header.topic_id, 0), 2, header.state_from, WINDOW, header.totals_from).replaying
 
 
 def test_a_first_worker_starts_where_the_log_does(log: MemoryLog) -> None:
