@@ -59,6 +59,19 @@ class Additions:
     memberships: list[tuple[int, int]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """How the memberships of a file differ from the views declared now: rows to be stored, and groups to be
+    emptied. `memberships` are the new ones alone."""
+
+    groups: list[GroupRow]
+    memberships: list[tuple[int, int]]
+    emptied: set[int]
+
+    def __bool__(self) -> bool:
+        return bool(self.memberships or self.emptied)
+
+
 @dataclass(slots=True)
 class MetricEntry:
     """What is known about one metric from its series."""
@@ -109,11 +122,21 @@ class Catalogue:
         self._index(additions.series, additions.memberships)
         return additions
 
-    def restore(self, series: list[SeriesRow], groups: list[GroupRow], memberships: list[tuple[int, int]]) -> None:
-        """Take over what a file holds; series and groups ascend by id."""
+    def restore(self, series: list[SeriesRow], groups: list[GroupRow], memberships: list[tuple[int, int]]) -> Revision:
+        """Take over what a file holds (series and groups ascend by id), but with the views declared now. The caller
+        makes the file agree."""
         for group in groups:
             self._remember(group)
-        self._index(series, memberships)
+        additions = Additions()
+        wanted = [
+            (row.series_id, self._group(additions, row, view, labels))
+            for row in series
+            for view, labels in self._views_of(row)
+        ]
+        self._index(series, wanted)
+        had, has = set(memberships), set(wanted)
+        left = {group for _, group in has}
+        return Revision(additions.groups, sorted(has - had), {group for _, group in had} - left)
 
     def _views_of(self, row: SeriesRow) -> list[tuple[str, tuple[str, ...]]]:
         dimensions: dict[str, str] = json.loads(row.dimensions)

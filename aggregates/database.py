@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import duckdb
 
-SCHEMA_VERSION = "2"
-_ADDED = {"1": ("letters.sql",)}
-"""Files of older versions that only miss tables, which then fill from the log: version → what is added."""
+from aggregates.levels import LEVELS
+
+SCHEMA_VERSION = "3"
 _log = logging.getLogger(__name__)
 
 
@@ -22,34 +22,52 @@ class StoreError(Exception):
 
 def open_file(path: Path) -> duckdb.DuckDBPyConnection:
     """Open or create the file. It is created under another name and renamed when complete; a write-ahead log that
-    cannot be read is set aside, the log of events fills the gap."""
+    cannot be read is set aside, the log of events fills the gap. So is a file of another schema version: a new one
+    fills from the log."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    connection = _opened(path)
+    found = _version(connection)
+    if found == SCHEMA_VERSION:
+        return connection
+    connection.close()
+    _set_aside(path, found)
+    return _opened(path)
+
+
+def _opened(path: Path) -> duckdb.DuckDBPyConnection:
     if not path.exists():
         _create(path)
     try:
-        connection = _configured(path)
+        return _configured(path)
     except duckdb.Error as error:
         if "lock" in str(error).lower():
             raise StoreError(f"{path} is in use by another process") from error
-        connection = _without_wal(path, error)
-    _add_missing(connection)
-    return connection
+        return _without_wal(path, error)
 
 
-def _add_missing(connection: duckdb.DuckDBPyConnection) -> None:
-    """Bring a file of an older version up to date, where that only takes further tables: in one transaction, and out
-    of the write-ahead log at once. Any other version is left as it is, for the store to refuse."""
-    row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
-    added = _ADDED.get(str(row[0])) if row else None
-    if added is None:
-        return
-    connection.execute("BEGIN")
-    for name in added:
-        connection.execute(_sql(name))
-    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", [SCHEMA_VERSION])
-    connection.execute("COMMIT")
-    connection.execute("CHECKPOINT")
-    _log.info("the file was brought from schema version %s to %s", row[0] if row else None, SCHEMA_VERSION)
+def _version(connection: duckdb.DuckDBPyConnection) -> str:
+    try:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
+    except duckdb.CatalogException as error:
+        raise StoreError("the file is no read model") from error
+    return str(row[0]) if row else "none"
+
+
+def _set_aside(path: Path, version: str) -> None:
+    """Rename a file of another version, and what is left of its write-ahead log: first the log, so that a process that
+    is killed in between leaves a whole file behind."""
+    aside = path.with_name(f"{path.stem}.schema-{version}-{int(time.time())}{path.suffix}")
+    wal = path.with_name(path.name + ".wal")
+    if wal.exists():
+        wal.replace(aside.with_name(aside.name + ".wal"))
+    path.replace(aside)
+    _log.warning(
+        "the read model has schema version %s, this program reads %s: it is set aside as %s and made again from the "
+        "log; delete it when you do not need it any more",
+        version,
+        SCHEMA_VERSION,
+        aside.name,
+    )
 
 
 def _sql(name: str) -> str:
@@ -76,9 +94,13 @@ def _create(path: Path) -> None:
             connection.execute(_sql(name))
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)",
-            [["schema_version", SCHEMA_VERSION], ["consumer_group", f"tallyboard-dashboard-{uuid4().hex[:12]}"]],
+            [
+                ["schema_version", SCHEMA_VERSION],
+                ["consumer_group", f"tallyboard-dashboard-{uuid4().hex[:12]}"],
+                ["timezone", "UTC"],
+            ],
         )
-        connection.execute("INSERT INTO levels VALUES (0, 0)")
+        connection.executemany("INSERT INTO levels VALUES (?, 0, 0, 0)", [[level] for level in LEVELS])
         connection.execute("CHECKPOINT")
     half.replace(path)
 

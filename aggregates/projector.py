@@ -16,10 +16,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from prometheus_client import CollectorRegistry
 
 from aggregates import deltas
+from aggregates.catalogue import Views
 from aggregates.database import StoreError
 from aggregates.following import TopicFollowing
 from aggregates.journal import Journal
@@ -95,7 +97,7 @@ class Projector:
         if self.gap is not None:
             return
         try:
-            inputs = [self._input(p, record) for p, found in records.items() for record in found]
+            inputs = await asyncio.to_thread(self._inputs, records)
             start = time.perf_counter()
             events = await self.write(self._store.apply, inputs)
         except (MissingDeltas, deltas.DeltaError) as error:
@@ -106,6 +108,10 @@ class Projector:
         self._telemetry.events.inc(events)
         self._telemetry.series.set(len(self._store.catalogue.total_of))
         await self._model.applied()
+
+    def _inputs(self, records: Mapping[int, list[LogRecord]]) -> list[Input]:
+        """The deltas in the records; raises `DeltaError`."""
+        return [self._input(partition, record) for partition, found in records.items() for record in found]
 
     def _input(self, partition: int, record: LogRecord) -> Input:
         delta = deltas.decode(record.value)
@@ -135,21 +141,16 @@ class Projector:
             self._telemetry.lag.labels(str(partition)).set(records)
         reached = {p: (s.next_offset, s.record_ms) for p, s in sources.items()}
         mark = watermark(range(self._topics.partitions), reached, ends, asked_ms)
-        self._model.observe(events_id, mark)
+        self._model.observe(events_id, mark, self.lag)
         if mark is not None:
             self._telemetry.watermark.set(mark / 1000)
             if await self.write(self._maintain, mark):
                 await self._model.applied()
 
     def _maintain(self, mark_ms: int) -> bool:
-        settings = self._settings
-        sealed = self._store.seal(sealable(mark_ms, settings.grace_s))
+        sealed = self._store.seal(sealable(mark_ms, self._settings.grace_s))
         if sealed:
-            self._store.retain(
-                mark_ms // 1000,
-                round(settings.retention_1s_hours * 3600),
-                round(settings.retention_1m_days * 86_400),
-            )
+            self._store.retain(mark_ms // 1000, self._settings.keep_s)
         return sealed
 
     def not_ready(self) -> list[str]:
@@ -214,7 +215,7 @@ async def _open(
     settings: ReadModelSettings, registry: Registry, metrics: CollectorRegistry
 ) -> AsyncIterator[Projection]:
     views = {name: metric.views for name, metric in registry.metrics.items() if metric.views is not None}
-    store = await asyncio.to_thread(Store, settings.file, views)
+    store = await asyncio.to_thread(_opened_store, settings, views)
     try:
         with await asyncio.to_thread(Log, settings.kafka) as log:
             await asyncio.to_thread(log.ensure_topics, settings.topics)
@@ -233,14 +234,25 @@ async def _open(
             side = SideTopics(settings, log, store, projector.ask, projector.write, follow, appender)
             async with running(stream) as failed:
                 tasks = [asyncio.create_task(projector.watch(stream)), *side.start(stream.fail)]
-                yield Projection(
-                    projector, model, Letterbox(store, side.letters), side.journal, side.followings, failed
-                )
-                await _cancelled(tasks)
+                side_of = Letterbox(store, side.letters), side.journal, side.followings
+                try:
+                    yield Projection(projector, model, *side_of, failed)
+                finally:
+                    await _cancelled(tasks)
             projector.close()
             await asyncio.to_thread(appender.close)
     finally:
         store.close()
+
+
+def _opened_store(settings: ReadModelSettings, views: Views) -> Store:
+    try:
+        zone = ZoneInfo(settings.timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise StoreError(
+            f"timezone {settings.timezone!r} is not known: give an IANA name such as Europe/Amsterdam"
+        ) from error
+    return Store(settings.file, views, zone, settings.grace_s, round(86_400 * settings.as_of_days))
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-MEASURES = ("count", "sum", "avg", "min", "max", "last", "rate")
+from aggregates import measures
+
+MEASURES = measures.MEASURES
+RATIO = measures.RATIO
 STEPS = {"1s": 1, "10s": 10, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400}
 """Name of a step → seconds."""
+DAY_STEP_S = STEPS["1d"]
+"""Stands for a local day, however long it is."""
 MAX_ROWS = 50_000
+OTHER = "other"
+"""Stands in the columns of the dimensions for all groups that are not among the top."""
+Previous = Literal["previous"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked: half-open range in epoch ms; `step_s` None means one row per group over the whole range."""
+    """What is asked: half-open range in epoch ms; `step_s` None means one row per group over the whole range.
+
+    `measures` empty means count, of a derived metric its ratio.
+    """
 
     metric: str
     measures: tuple[str, ...]
@@ -35,6 +46,15 @@ class Query:
     step_s: int | None = None
     by: tuple[str, ...] = ()
     where: tuple[Filter, ...] = ()
+    top: int | None = None
+    """So many groups, the largest ones; the others together are one more."""
+    order: str | None = None
+    """The measure that says which are the largest; None: the first one asked for, where `top` is given."""
+    compare: Previous | int | None = None
+    """Beside the range of the same length directly before, or so many seconds earlier."""
+    as_of_ms: int | None = None
+    timezone: str | None = None
+    """IANA name of the zone of day steps; None: that of the workspace."""
 
     @property
     def dimensions(self) -> frozenset[str]:
@@ -63,12 +83,20 @@ class TooManyRows(Exception):
     """The answer would have more rows than `MAX_ROWS`."""
 
     def __init__(self, rows: int) -> None:
-        super().__init__(f"the answer would have {rows} rows, at most {MAX_ROWS} are given: widen the step")
+        super().__init__(f"the answer would have {rows} rows or more, at most {MAX_ROWS} are given: widen the step")
+
+
+class Unanswerable(Exception):
+    """The metric, or what is kept of it, does not answer this query; `error` says what to change."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.error = QueryError("invalid_query", field, message)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of an answer; `type` is time, string, integer or number."""
+    """A column of an answer; `type` is time, string, integer, number or histogram."""
 
     name: str
     type: str
@@ -87,7 +115,8 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An answer. Cells: epoch ms for `time`, text for dimensions (None: the series has none), numbers or None."""
+    """An answer. Cells: epoch ms for `time`, text for dimensions (None: the series has none), numbers or None, of a
+    histogram a list of (lower, upper, n)."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[object, ...]]
@@ -98,6 +127,12 @@ class Result:
     level: str
     view: str
     took_ms: float
+    restated: bool = False
+    """Whether an event came later than the grace after its bucket's end; without a step buckets are minutes."""
+    error_bound: Mapping[str, float] | None = None
+    """Measure → largest relative error, of those that are not exact."""
+    others: int | None = None
+    """How many groups stand together as `OTHER`, in the last row (of each bucket); None without `top`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +147,8 @@ class Metric:
     better: str | None
     measure: str
     last_event_ms: int | None = None
+    measures: tuple[str, ...] = ()
+    """All it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +168,3 @@ class Tile:
     windows: Mapping[str, Window]
     spark: tuple[float | None, ...]
     events_1m: int
-
-
-EMPTY: Mapping[str, object] = {"count": 0, "sum": 0.0}
-"""A merged partial of no events."""
-
-
-def measure_of(measure: str, partial: Mapping[str, object], seconds: float) -> object:
-    """A measure from a merged partial: count and sum of nothing are 0, everything else of nothing is None, and so is
-    what went beyond the numbers of a double. `rate` is the sum per second of the bucket."""
-    found = _measure(measure, partial, seconds)
-    return None if isinstance(found, float) and not math.isfinite(found) else found
-
-
-def _measure(measure: str, partial: Mapping[str, object], seconds: float) -> object:
-    numbers, total = partial.get("numbers"), partial.get("sum")
-    match measure:
-        case "count":
-            return partial.get("count")
-        case "sum":
-            return total
-        case "avg":
-            return total / numbers if isinstance(total, float) and isinstance(numbers, int) and numbers else None
-        case "rate":
-            return total / seconds if isinstance(total, float) else None
-        case _:
-            return partial.get(measure)

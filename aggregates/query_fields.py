@@ -6,12 +6,19 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from aggregates.queries import MEASURES, STEPS, Filter, Query, QueryError
+from aggregates.measures import HISTOGRAM, is_measure
+from aggregates.queries import MEASURES, STEPS, Filter, Previous, Query, QueryError
+from aggregates.zones import zone_named
 
-FIELDS = frozenset({"metric", "measures", "from", "to", "step", "by", "where", "min_position", "timeout", "format"})
+FIELDS = frozenset(
+    {"metric", "measures", "from", "to", "step", "by", "where", "top", "order", "compare", "as_of", "timezone",
+     "min_position", "timeout", "format"}
+)  # fmt: skip
+MAX_TOP = 1000
 _AUTO_BUCKETS = 400
 _DEFAULT_RANGE_MS = 3_600_000
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_LONGEST_SHIFT_S = 100 * 366 * 86_400
 _RELATIVE = re.compile(r"-(\d{1,9})([smhdw])")
 _EPOCH = re.compile(r"-?\d{1,16}")
 
@@ -52,12 +59,17 @@ def _parse(fields: Mapping[str, object], now_ms: int) -> Query:
         raise _Refused("from", "from must lie before to")
     return Query(
         metric=metric,
-        measures=_measures(fields.get("measures", "count")),
+        measures=_measures(fields["measures"]) if "measures" in fields else (),
         start_ms=start_ms,
         end_ms=end_ms,
         step_s=_step(fields.get("step"), end_ms - start_ms),
         by=_names(fields.get("by"), "by"),
         where=_filters(fields.get("where")),
+        top=_top(fields),
+        order=_order(fields.get("order")),
+        compare=_compare(fields.get("compare")),
+        as_of_ms=_as_of(fields.get("as_of"), now_ms),
+        timezone=_timezone(fields.get("timezone")),
     )
 
 
@@ -95,9 +107,60 @@ def _measures(value: object) -> tuple[str, ...]:
     if not names:
         raise _Refused("measures", "measures names at least one of " + ", ".join(MEASURES))
     for name in names:
-        if name not in MEASURES:
+        if not is_measure(name):
             raise _Refused("measures", f"there is no measure {name[:60]!r}; there are {', '.join(MEASURES)}")
     return names
+
+
+def _top(fields: Mapping[str, object]) -> int | None:
+    value = fields.get("top")
+    if value is None or value == "":
+        return None
+    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    number = int(text) if re.fullmatch(r"[0-9]{1,4}", text) else 0
+    if not 1 <= number <= MAX_TOP:
+        raise _Refused("top", f"top must be a whole number from 1 to {MAX_TOP}")
+    if not fields.get("by"):
+        raise _Refused("top", "top needs by: of which groups?")
+    return number
+
+
+def _order(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not is_measure(value) or value == HISTOGRAM:
+        raise _Refused("order", "order must be a measure, and no histogram")
+    return value
+
+
+def _compare(value: object) -> Previous | int | None:
+    """`previous`, or how many seconds earlier."""
+    if value is None or value == "":
+        return None
+    if value == "previous":
+        return "previous"
+    relative = _RELATIVE.fullmatch(value) if isinstance(value, str) else None
+    seconds = int(relative[1]) * _UNITS_MS[relative[2]] // 1000 if relative else 0
+    if not 0 < seconds <= _LONGEST_SHIFT_S:
+        raise _Refused("compare", "compare must be previous, or a time earlier such as -7d")
+    return seconds
+
+
+def _as_of(value: object, now_ms: int) -> int | None:
+    if value is None or value == "":
+        return None
+    found = _time(value, "as_of", now_ms)
+    if found > now_ms:
+        raise _Refused("as_of", "as_of must not lie ahead: nothing is known of it yet")
+    return found
+
+
+def _timezone(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or zone_named(value) is None:
+        raise _Refused("timezone", "timezone must be the name of a time zone, such as Europe/Amsterdam")
+    return value
 
 
 def _names(value: object, field: str) -> tuple[str, ...]:

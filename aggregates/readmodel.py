@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import product
 
-from aggregates.catalogue import MetricEntry
+from aggregates.accounts import Ledger, LedgerQuery, read_ledger
+from aggregates.answers import answer
+from aggregates.asking import Cursor, GroupCache, Session
+from aggregates.derived import Asker, subject
+from aggregates.frames import Keeping
+from aggregates.last_events import LastEvents
 from aggregates.levels import Kept
-from aggregates.planner import Statement, statement
-from aggregates.queries import (
-    EMPTY,
-    MAX_ROWS,
-    Column,
-    Freshness,
-    Metric,
-    Query,
-    Result,
-    Tile,
-    TooManyRows,
-    UnknownMetric,
-    measure_of,
-)
-from aggregates.rolling import tile_values
+from aggregates.measures import DERIVED, HEADLINES, RATIO, has_measure, measures_of
+from aggregates.queries import Freshness, Metric, Query, Result, Tile, Unanswerable, UnknownMetric
+from aggregates.rolling import Rolling
 from aggregates.store import Store
-from ingest.registry import MetricDefinition, Registry
+from ingest.registry import DerivedMetric, MetricDefinition, Registry
 
-_HEADLINE = {"counter": "sum", "cumulative": "sum", "gauge": "avg", "distribution": "avg", "unique": "count"}
 TOPIC_ID_PREFIX = 8
 """Hex digits of the topic id that stand in a position."""
 
@@ -49,16 +40,22 @@ class ReadModel:
         self._watermark_ms: int | None = None
         self._applied_at_ms: int | None = None
         self._version = 0
+        self._pending: Mapping[int, int] = {}
         self._moved: asyncio.Condition | None = None
+        self._newest = LastEvents()
+        self._rolling = Rolling()
+        self._groups = GroupCache()
 
     @property
     def version(self) -> int:
         """Grows whenever an answer may have changed."""
         return self._version
 
-    def observe(self, topic_id: str, watermark_ms: int | None) -> None:
-        """Take note of the current source topic and of the watermark."""
+    def observe(self, topic_id: str, watermark_ms: int | None, pending: Mapping[int, int] | None = None) -> None:
+        """Take note of the current source topic, of the watermark, and by partition of the records of that topic that
+        are not counted in yet."""
         self._topic_id = topic_id
+        self._pending = dict(pending or {})
         if watermark_ms is not None:
             self._watermark_ms = max(watermark_ms, self._watermark_ms or 0)
 
@@ -111,115 +108,93 @@ class ReadModel:
     # --- answers --------------------------------------------------------------------------------------------------
 
     def query(self, query: Query) -> Result:
-        """Answer a query. Raises `UnknownMetric` or `TooManyRows`."""
+        """Answer a query. Raises `UnknownMetric`, `Unanswerable` or `TooManyRows`."""
         started = time.perf_counter()
-        entry = self._entry(query.metric)
+        found = subject(query.metric, self._store.catalogue.metrics, self._registry.derived)
         # Taken before the transaction begins: an answer may hold more than its position says, never less.
         freshness = self.freshness(self._clock())
         with self._store.reader() as cursor:
-            row = cursor.execute("SELECT sealed_until, seconds_from FROM levels").fetchone()
-            planned = statement(query, entry, Kept(*(row or (0, 0))))
-            found = cursor.execute(planned.sql, planned.parameters)
-            names = [column[0] for column in found.description or ()]
-            cells = found.fetchmany(MAX_ROWS + 1)
-        rows = _rows(query, planned, names, cells)
+            asker = Asker.of(Session(cursor, self._groups), found, query.by, query.where)
+            given = answer(asker, query, self._keeping(cursor), self.metric(query.metric).unit)
         return Result(
-            columns=_columns(query, self.metric(query.metric).unit),
-            rows=rows,
+            columns=given.columns,
+            rows=given.rows,
             freshness=freshness,
-            start_ms=planned.start_s * 1000,
-            end_ms=planned.end_s * 1000,
-            step_s=query.step_s,
-            level=planned.level,
-            view=planned.view,
+            start_ms=given.frame.start * 1000,
+            end_ms=given.frame.end * 1000,
+            step_s=given.frame.step,
+            level=given.frame.level,
+            view=asker.view,
             took_ms=round((time.perf_counter() - started) * 1000, 3),
+            restated=given.restated,
+            error_bound=given.error_bound,
+            others=given.others,
         )
 
-    def _entry(self, metric: str) -> MetricEntry:
-        entry = self._store.catalogue.metrics.get(metric)
-        if entry is None:
-            raise UnknownMetric(metric)
-        return entry
+    def _keeping(self, cursor: Cursor) -> Keeping:
+        """What is kept, at the moment of the cursor's transaction."""
+        rows = cursor.execute("SELECT level, sealed_until, kept_from, folded_until FROM levels").fetchall()
+        return Keeping(Kept.of(rows), self._store.zone, self._store.grace_s)
 
     def metric(self, name: str) -> Metric:
         """One metric of the catalogue. Raises `UnknownMetric`."""
-        entry = self._entry(name)
-        said = self._registry.metrics.get(name) or MetricDefinition(name)
-        measure = said.measure or _HEADLINE[entry.kind]
-        unit = entry.unit or said.unit
-        return Metric(name, entry.kind, unit, tuple(sorted(entry.dimensions)), said.description, said.better, measure)
+        found = subject(name, self._store.catalogue.metrics, self._registry.derived)
+        measures = measures_of(found.kind)
+        if found.entry is None:
+            said = found.derived or DerivedMetric(name, ("", ""), ("", ""))
+            entries = [entry for entry in (found.above, found.below) if entry is not None]
+            shared = set.intersection(*(entry.dimensions for entry in entries))
+            about = (tuple(sorted(shared)), said.description, said.better)
+            return Metric(name, found.kind, said.unit, *about, RATIO, measures=measures)
+        defined = self._registry.metrics.get(name) or MetricDefinition(name)
+        measure = defined.measure if defined.measure and has_measure(found.kind, defined.measure) else None
+        about = (tuple(sorted(found.entry.dimensions)), defined.description, defined.better)
+        unit = found.entry.unit or defined.unit
+        return Metric(name, found.kind, unit, *about, measure or HEADLINES[found.kind], measures=measures)
 
     def catalogue(self) -> tuple[Metric, ...]:
-        """Every metric that was ever counted: in the registry's order, the others behind by name."""
+        """Every metric that was ever counted: in the registry's order, the others behind by name, derived ones last."""
         known = self._store.catalogue.metrics
         order = [name for name in self._registry.metrics if name in known]
         order += sorted(set(known) - set(order))
-        newest = self.last_events()
-        return tuple(replace(self.metric(name), last_event_ms=newest.get(name)) for name in order)
-
-    def last_events(self) -> dict[str, int]:
-        """Metric → newest event time in ms, to the second while seconds are kept, else to the minute."""
         with self._store.reader() as cursor:
-            found = cursor.execute(
-                "SELECT metric, 1000 * max(time) FROM groups "
-                "JOIN (SELECT id, time FROM total_1s UNION ALL SELECT id, time FROM total_1m) ON group_id = id "
-                "GROUP BY metric"
-            ).fetchall()
-        return dict(found)
+            newest = self._newest.read(cursor, order)
+        found = [replace(self.metric(name), last_event_ms=newest.get(name)) for name in order]
+        return (*found, *self._derived(newest))
+
+    def _derived(self, newest: Mapping[str, int]) -> Iterator[Metric]:
+        for name, said in self._registry.derived.items():
+            try:
+                found = self.metric(name)
+            except (UnknownMetric, Unanswerable):
+                continue
+            if found.kind == DERIVED:
+                parts = [newest[metric] for metric, _ in (said.numerator, said.denominator) if metric in newest]
+                yield replace(found, last_event_ms=max(parts, default=None))
 
     def dimension_values(self, metric: str, dimension: str, limit: int = 50) -> list[str]:
         """Values of a dimension, those of most series first."""
-        self._entry(metric)
+        found = subject(metric, self._store.catalogue.metrics, self._registry.derived)
+        said = found.derived
+        names = [metric] if said is None else [said.numerator[0], said.denominator[0]]
         with self._store.reader() as cursor:
-            found = cursor.execute(
-                "SELECT json_extract_string(dimensions, ?) AS value FROM series WHERE metric = ? AND value IS NOT NULL "
+            rows = cursor.execute(
+                "SELECT json_extract_string(dimensions, ?) AS value FROM series "
+                "WHERE metric IN (SELECT unnest(?::VARCHAR[])) AND value IS NOT NULL "
                 "GROUP BY value ORDER BY count(*) DESC, value LIMIT ?",
-                ["/" + dimension.replace("~", "~0").replace("/", "~1"), metric, limit],
+                ["/" + dimension.replace("~", "~0").replace("/", "~1"), names, limit],
             ).fetchall()
-        return [value for (value,) in found]
+        return [value for (value,) in rows]
 
     def tiles(self, now_ms: int) -> tuple[Tile, ...]:
         """Every metric's rolling windows at `now_ms`."""
         metrics = self.catalogue()
         with self._store.reader() as cursor:
-            row = cursor.execute("SELECT sealed_until, seconds_from FROM levels").fetchone()
-            values = tile_values(cursor, Kept(*(row or (0, 0))), metrics, now_ms // 1000)
-        return tuple(
-            Tile(metric, windows, spark, events)
-            for metric, (windows, spark, events) in zip(metrics, values, strict=True)
-        )
+            kept = self._keeping(cursor).kept
+            return self._rolling.tiles(cursor, kept, metrics, self._registry.derived, now_ms // 1000)
 
-
-def _columns(query: Query, unit: str | None) -> tuple[Column, ...]:
-    columns = [Column("time", "time")] if query.step_s else []
-    columns += [Column(name, "string") for name in query.by]
-    for measure in query.measures:
-        if measure == "count":
-            columns.append(Column(measure, "integer", "events"))
-        else:
-            columns.append(Column(measure, "number", f"{unit or ''}/s" if measure == "rate" else unit))
-    return tuple(columns)
-
-
-def _rows(
-    query: Query, planned: Statement, names: Sequence[str], cells: Sequence[tuple[object, ...]]
-) -> list[tuple[object, ...]]:
-    """Merged partials as rows of the answer, empty buckets filled in, ordered by time and labels."""
-    width = len(query.by)
-    found = {
-        (row[0], row[1 : 1 + width]): dict(zip(names[1 + width :], row[1 + width :], strict=True)) for row in cells
-    }
-    groups = sorted({labels for _, labels in found}, key=lambda labels: [(label is None, label) for label in labels])
-    if not query.by:
-        groups = [()]
-    step = query.step_s
-    buckets = range(planned.start_s, planned.end_s, step) if step else [planned.start_s]
-    if len(buckets) * len(groups) > MAX_ROWS:
-        raise TooManyRows(len(buckets) * len(groups))
-    seconds = step or max(1, planned.end_s - planned.start_s)
-    rows: list[tuple[object, ...]] = []
-    for bucket, labels in product(buckets, groups):
-        partial = found.get((bucket, labels), EMPTY)
-        time_cell = (bucket * 1000,) if step else ()
-        rows.append((*time_cell, *labels, *(measure_of(name, partial, seconds) for name in query.measures)))
-    return rows
+    def ledger(self, wanted: LedgerQuery) -> Ledger:
+        """The account of accepted events. Raises `TooManyRows`."""
+        freshness = self.freshness(self._clock())
+        with self._store.reader() as cursor:
+            return read_ledger(cursor, wanted, self._keeping(cursor).kept, freshness, dict(self._pending))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aggregates.days import DAY_S
+from aggregates.levels import DAY, MINUTE, QUARTER, SECOND
 from ingest.log import KafkaConnection, Topics
 from ingest.logs import LogFormat
 
@@ -36,8 +38,15 @@ class ReadModelSettings:
     """Folder of `dashboard.duckdb`."""
     grace_s: int = 10
     """How long a bucket stays open behind the watermark."""
+    timezone: str = "UTC"
+    """IANA name: whose days the day level holds."""
     retention_1s_hours: float = 2.0
     retention_1m_days: float = 15.0
+    retention_15m_days: float = 100.0
+    retention_1d_days: float | None = None
+    """None: for ever."""
+    as_of_days: float = 30.0
+    """So long it is told what was known when; then restatements become part of the baseline."""
     retention_rejected_days: float = 30.0
     rejected_mb: int = 256
     """What was sent is kept of the newest dead letters, up to so many megabytes."""
@@ -47,3 +56,14 @@ class ReadModelSettings:
     @property
     def file(self) -> Path:
         return self.data / "dashboard.duckdb"
+
+    @property
+    def keep_s(self) -> dict[str, float | None]:
+        """Level → how long its buckets are kept, in seconds."""
+        days = self.retention_1d_days
+        return {
+            SECOND: 3600 * self.retention_1s_hours,
+            MINUTE: DAY_S * self.retention_1m_days,
+            QUARTER: DAY_S * self.retention_15m_days,
+            DAY: None if days is None else DAY_S * days,
+        }

@@ -1,25 +1,22 @@
-"""The query API: `/api/v1/query`, `/catalogue`, `/freshness`. Thin: text to `Query`, `Result` to text."""
+"""The query API: `/api/v1/query`, `/catalogue`, `/freshness`, `/ledger`. Thin: text to `Query`, `Result` to text."""
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from aggregates.queries import Freshness, Query, QueryError, Result, TooManyRows, UnknownMetric
+from aggregates.queries import QueryError, TooManyRows, Unanswerable, UnknownMetric
 from aggregates.query_fields import parse_query
 from aggregates.readmodel import ReadModel
+from dashboard.answers import csv_text, document, freshness_document, refusal, result_document
+from dashboard.ledger import ledger_document, parse_ledger
 
 MAX_BODY_BYTES = 64 * 1024
 _MAX_WAIT_S = 10.0
 _DEFAULT_WAIT_S = 2.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 Fields = Mapping[str, object]
 
 
@@ -53,6 +50,17 @@ def router(model: ReadModel, clock: Callable[[], int]) -> APIRouter:
     @routes.get("/freshness")
     async def get_freshness() -> Response:
         return document(freshness_document(model.freshness(clock())))
+
+    @routes.get("/ledger")
+    async def get_ledger(request: Request) -> Response:
+        wanted = parse_ledger(request.query_params.multi_items(), clock())
+        if isinstance(wanted, QueryError):
+            return refusal(400, wanted)
+        try:
+            found = await asyncio.to_thread(model.ledger, wanted)
+        except TooManyRows as many:
+            return refusal(400, QueryError("too_many_rows", "from", str(many)))
+        return document(ledger_document(found))
 
     return routes
 
@@ -107,6 +115,8 @@ async def answer(model: ReadModel, fields: Fields, accept: str, now_ms: int) -> 
         return late
     try:
         result = await asyncio.to_thread(model.query, query)
+    except Unanswerable as refused:
+        return refusal(400, refused.error)
     except UnknownMetric as unknown:
         return refusal(404, QueryError("unknown_metric", "metric", str(unknown)))
     except TooManyRows as many:
@@ -157,78 +167,3 @@ def seconds(value: object) -> float | None:
     except ValueError:
         return None
     return number if 0 <= number <= _MAX_WAIT_S else None
-
-
-def timestamp(epoch_ms: int | None, always_ms: bool = False) -> str | None:
-    """RFC 3339 in UTC, with milliseconds where there are any (or always: such texts sort by time)."""
-    if epoch_ms is None:
-        return None
-    text = (_EPOCH + timedelta(milliseconds=epoch_ms)).isoformat(
-        timespec="milliseconds" if always_ms or epoch_ms % 1000 else "seconds"
-    )
-    return text.replace("+00:00", "Z")
-
-
-def freshness_document(freshness: Freshness) -> dict[str, object]:
-    return {
-        "position": freshness.position,
-        "watermark": timestamp(freshness.watermark_ms),
-        "lag_ms": freshness.lag_ms,
-        "applied_at": timestamp(freshness.applied_at_ms),
-    }
-
-
-def result_document(query: Query, result: Result) -> dict[str, object]:
-    """The answer's JSON object."""
-    return {
-        "columns": [{"name": c.name, "type": c.type, "unit": c.unit} for c in result.columns],
-        "rows": [_cells(query, row) for row in result.rows],
-        "freshness": freshness_document(result.freshness),
-        "range": {"from": timestamp(result.start_ms), "to": timestamp(result.end_ms)},
-        "level": result.level,
-        "view": result.view,
-        "restated": False,
-        "error_bound": None,
-        "took_ms": result.took_ms,
-    }
-
-
-def _cells(query: Query, row: Sequence[object]) -> Sequence[object]:
-    if query.step_s is None:
-        return row
-    first = row[0]
-    return [timestamp(first) if isinstance(first, int) else None, *row[1:]]
-
-
-def csv_text(result: Result) -> str:
-    """RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([_csv_cell("string", column.name) for column in result.columns])
-    for row in result.rows:
-        writer.writerow([_csv_cell(column.type, cell) for column, cell in zip(result.columns, row, strict=True)])
-    return out.getvalue()
-
-
-def _csv_cell(kind: str, cell: object) -> object:
-    if kind == "time" and isinstance(cell, int):
-        return timestamp(cell)
-    return csv_text_cell(cell)
-
-
-def csv_text_cell(cell: object) -> object:
-    """A cell that no spreadsheet takes for a formula."""
-    if isinstance(cell, str) and cell.startswith(_FORMULA):
-        return "'" + cell
-    return cell
-
-
-def document(content: object) -> Response:
-    """A JSON answer that no cache keeps."""
-    return Response(msgspec.json.encode(content), media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def refusal(status: int, error: QueryError) -> Response:
-    """An error of the API: code, field and message."""
-    body = msgspec.json.encode({"code": error.code, "field": error.field, "message": error.message})
-    return Response(body, status, media_type="application/json", headers={"Cache-Control": "no-store"})

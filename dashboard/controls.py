@@ -13,6 +13,9 @@ from dashboard.state import STEP_NAMES, Explore, Range, address, encode, range_w
 def settled(state: Explore, metric: Metric) -> tuple[Explore, list[str]]:
     """The state with its defaults filled in, without what the metric does not have."""
     notices = []
+    if state.measure is not None and metric.measures and state.measure not in metric.measures:
+        notices.append(f"{readable(metric.name, 60)} has no {readable(state.measure, 60)}: showing its own measure.")
+        state = replace(state, measure=None)
     if state.by is not None and state.by not in metric.dimensions:
         notices.append(f"{readable(metric.name, 60)} has no dimension {readable(state.by, 60)}: not split.")
         state = replace(state, by=None)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from aggregates.queries import TooManyRows, UnknownMetric
+from aggregates.queries import TooManyRows, Unanswerable, UnknownMetric
 from dashboard.explore import Held, Times, view
 from dashboard.reading import Reading
 from dashboard.settings import DashboardSettings
@@ -219,6 +219,8 @@ class Feed:
             chart, known.held = await asyncio.to_thread(view, self._model, state, known.held, times)
         except UnknownMetric:
             chart = {"empty": "This metric is gone."}
+        except Unanswerable as refused:
+            chart = {"error": f"This cannot be shown: {refused}."}
         except TooManyRows:
             chart = {"error": "Too many values for so many buckets. Try a shorter range or a wider step."}
         except Exception:

@@ -11,7 +11,7 @@ class Reading(Protocol):
     """Thread-safe; calls block briefly."""
 
     def query(self, query: Query) -> Result:
-        """Answers a query. Raises `UnknownMetric` or `TooManyRows`."""
+        """Answers a query. Raises `UnknownMetric`, `Unanswerable` or `TooManyRows`."""
         ...
 
     def catalogue(self) -> tuple[Metric, ...]:

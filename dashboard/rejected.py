@@ -15,7 +15,8 @@ from msgspec import Raw
 from aggregates.journal import Journal
 from aggregates.letterbox import Counts, Letterbox, Page, StoredLetter, TopicFreshness
 from aggregates.queries import QueryError
-from dashboard.api import csv_text_cell, document, json_object, read_body, refusal, timestamp
+from dashboard.answers import csv_text_cell, document, refusal, timestamp
+from dashboard.api import json_object, read_body
 from dashboard.outgoing import MAX_BYTES, Answered, preview
 from dashboard.rejected_fields import ListRequest, ReplayRequest, cursor_of, parse_list, parse_replay
 from dashboard.replay import NotReplayed, Replayed, Replayer, new_replay_id

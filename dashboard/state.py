@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import parse_qsl, quote
 
-from aggregates.queries import MEASURES, Filter
+from aggregates.queries import MEASURES, RATIO, Filter
 from dashboard.names import readable
 
+SHOWN = tuple(name for name in (*MEASURES, RATIO) if name != "histogram")
+"""Measures that are one number, and so can be a line."""
 STEPS = (1, 10, 60, 300, 900, 3600, 86400)
 STEP_NAMES = {1: "1s", 10: "10s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h", 86400: "1d"}
 SPANS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -215,7 +217,7 @@ def _apply(state: Explore, name: str, value: str) -> Explore | str:
     match name:
         case "metric" if value:
             return replace(state, metric=value)
-        case "measures" if value in MEASURES:
+        case "measures" if value in SHOWN:
             return replace(state, measure=value)
         case "from" | "to" if moment := parse_moment(value):
             return replace(state, start=moment) if name == "from" else replace(state, end=moment)

@@ -12,10 +12,12 @@ from dashboard.numbers import format_delta, format_exact, format_value, split_un
 from dashboard.state import Explore, address
 
 WINDOWS = ("1m", "5m", "1h")
-ADDITIVE = frozenset({"count", "sum", "rate"})
+ADDITIVE = frozenset({"count", "sum", "rate", "increase"})
 MEASURE_WORDS = {
     "count": "events", "sum": "total", "avg": "average", "min": "lowest", "max": "highest", "last": "latest",
-    "rate": "per second",
+    "rate": "per second", "increase": "increase", "uniques": "distinct", "p50": "median", "p75": "75th percentile",
+    "p90": "90th percentile", "p95": "95th percentile", "p99": "99th percentile", "p99.9": "99.9th percentile",
+    "ratio": "ratio",
 }  # fmt: skip
 SILENT_MS = 120_000
 

@@ -5,23 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Literal
 
 from ingest.series import Kind
-
-NUMERIC_MEASURES: Final = ("count", "sum", "avg", "min", "max", "last", "rate")
-TEXT_MEASURES: Final = ("count",)
-"""What is answered for a metric of kind `unique`."""
 
 Better = Literal["up", "down"]
 Unknown = Literal["register", "reject"]
 Part = tuple[str, str]
 """A metric and one of its measures."""
-
-
-def measures_of(kind: Kind | None) -> tuple[str, ...]:
-    """The measures that metrics of a kind have; those of any kind where it is not said."""
-    return TEXT_MEASURES if kind is Kind.UNIQUE else NUMERIC_MEASURES
 
 
 @dataclass(frozen=True, slots=True)

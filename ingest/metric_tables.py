@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, cast
 
-from ingest.definitions import Better, DerivedMetric, DimensionRule, MetricDefinition, Part, measures_of
+from ingest.definitions import Better, DerivedMetric, DimensionRule, MetricDefinition, Part
+from ingest.measures import HISTOGRAM, has_measure, measures_of
 from ingest.names import dimension_fault, metric_fault, value_fault
 from ingest.patterns import matches, pattern_fault
 from ingest.series import Kind
@@ -77,8 +78,8 @@ def _better(table: Table) -> Better | None:
 
 def _headline(table: Table, kind: Kind | None) -> str | None:
     given = table.text("measure")
-    known = measures_of(kind)
-    if given is None or given in known:
+    known = tuple(name for name in measures_of(kind) if name != HISTOGRAM)
+    if given is None or (has_measure(kind, given) and given != HISTOGRAM):
         return given
     of = f"kind {kind}" if kind else "a metric"
     message = f"{of} has no measure {shortened(given)}{did_you_mean(given, known)}; it has: {', '.join(known)}"

@@ -32,7 +32,8 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from ingest import metric_tables
-from ingest.definitions import DerivedMetric, DimensionRule, MetricDefinition, Registry, Unknown, measures_of
+from ingest.definitions import DerivedMetric, DimensionRule, MetricDefinition, Registry, Unknown
+from ingest.measures import HISTOGRAM, has_measure, measures_of
 from ingest.toml_lines import Place, line_of, lines_of
 from ingest.toml_tables import Table, did_you_mean, shortened
 
@@ -133,8 +134,9 @@ class _Reading:
         if definition is None and (metric in self._derived or self._unknown == "reject"):
             what = "is a derived metric itself" if metric in self._derived else "is not listed, and so gets no events"
             return f"{shortened(metric)} {what}{did_you_mean(metric, self._metrics)}"
-        known = measures_of(definition.kind if definition else None)
-        if measure not in known:
+        kind = definition.kind if definition else None
+        known = tuple(name for name in measures_of(kind) if name != HISTOGRAM)
+        if measure == HISTOGRAM or not has_measure(kind, measure):
             hint = did_you_mean(measure, known)
             return f"{shortened(metric)} has no measure {shortened(measure)}{hint}; it has: {', '.join(known)}"
         return None

@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import os
 import time
+import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,6 +98,10 @@ class Settings(BaseSettings):
     dedupe_hours: _PositiveFloat = _of(RollupSettings, "dedupe_hours")
     retention_1s_hours: _PositiveFloat = _of(ReadModelSettings, "retention_1s_hours")
     retention_1m_days: _PositiveFloat = _of(ReadModelSettings, "retention_1m_days")
+    retention_15m_days: _PositiveFloat = _of(ReadModelSettings, "retention_15m_days")
+    retention_1d_days: _PositiveFloat | None = _of(ReadModelSettings, "retention_1d_days")
+    as_of_days: _PositiveFloat = _of(ReadModelSettings, "as_of_days")
+    timezone: str = Field(_of(ReadModelSettings, "timezone"), description="IANA name; whose days the day level holds")
     retention_rejected_days: _PositiveFloat = _of(ReadModelSettings, "retention_rejected_days")
     rejected_mb: _Positive = _of(ReadModelSettings, "rejected_mb")
     rejected_rows: _Positive = _of(ReadModelSettings, "rejected_rows")
@@ -115,6 +120,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValueError("not the name of a time zone, such as Europe/Amsterdam")
+        return value
 
     @field_validator("kafka")
     @classmethod
@@ -200,6 +212,10 @@ class Settings(BaseSettings):
                 grace_s=self.grace_s,
                 retention_1s_hours=self.retention_1s_hours,
                 retention_1m_days=self.retention_1m_days,
+                retention_15m_days=self.retention_15m_days,
+                retention_1d_days=self.retention_1d_days,
+                as_of_days=self.as_of_days,
+                timezone=self.timezone,
                 retention_rejected_days=self.retention_rejected_days,
                 rejected_mb=self.rejected_mb,
                 rejected_rows=self.rejected_rows,

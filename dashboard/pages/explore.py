@@ -11,8 +11,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, html
 
-from aggregates.queries import MEASURES
-from dashboard.state import parse, write_moment
+from dashboard.state import SHOWN, parse, write_moment
 from dashboard.tiles import MEASURE_WORDS
 
 PRESETS = {"-5m": "5 min", "-15m": "15 min", "-1h": "1 h", "-6h": "6 h", "-24h": "24 h"}
@@ -29,7 +28,7 @@ def page(search: str) -> Any:
             html.Div(
                 [
                     _select("metric", "Metric", [state.metric] if state.metric else [], state.metric, 280),
-                    _select("measure", "Show", list(MEASURES), state.measure, 170, MEASURE_WORDS),
+                    _select("measure", "Show", list(SHOWN), state.measure, 170, MEASURE_WORDS),
                     _select("by", "Split by", [NO_SPLIT, *([state.by] if state.by else [])], state.by or NO_SPLIT, 200),
                     dmc.SegmentedControl(
                         id="preset",

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from aggregates.database import StoreError, open_file
+from aggregates.database import SCHEMA_VERSION, StoreError, open_file
 from aggregates.store import Store
 from tests.builders import inputs_of, log_records, rollup_of
 
@@ -103,13 +103,34 @@ def test_a_second_process_is_told_who_has_the_file(tmp_path: Path) -> None:
         holder.stdin.close()
 
 
-def test_another_schema_version_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("version", ["1", "2", "4"])
+def test_a_file_of_another_version_is_set_aside_and_made_again(tmp_path: Path, version: str, killed: bool) -> None:
     path = tmp_path / "dashboard.duckdb"
-    Store(path, {}).close()
+    run_killed(APPLY, path)
     with duckdb.connect(str(path)) as connection:
-        connection.execute("UPDATE meta SET value = '0' WHERE name = 'schema_version'")
-    with pytest.raises(StoreError, match="schema version 0"):
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", [version])
+    if killed:
+        run_killed("import sys, pathlib\nfrom aggregates.database import open_file\n"
+                   "open_file(pathlib.Path(sys.argv[1]))", path)  # fmt: skip
+    store = Store(path, {})
+    assert store.meta("schema_version") == SCHEMA_VERSION
+    assert store.sources == {}
+    assert store.apply(deltas()) == 40  # type: ignore[arg-type]
+    store.close()
+    assert counted(path) == (40, 40)
+    (aside,) = tmp_path.glob(f"dashboard.schema-{version}-*.duckdb")
+    with duckdb.connect(str(aside), read_only=True) as connection:
+        assert connection.execute("SELECT sum(count) FROM total_1s").fetchone() == (40,)
+
+
+def test_what_is_no_read_model_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "dashboard.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE somebody_elses (i INTEGER)")
+    with pytest.raises(StoreError, match="no read model"):
         Store(path, {})
+    assert list(tmp_path.glob("*.duckdb")) == [path]
 
 
 @pytest.mark.parametrize(

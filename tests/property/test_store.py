@@ -1,4 +1,4 @@
-"""The read model against one SQL query over the raw events, whatever the split, order, repetition and sealing."""
+"""What the store does with deltas: once each, in order, with their positions. `test_levels_hold` is about the rows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
 
-import duckdb
-import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from aggregates.queries import MEASURES, Filter, Query, Result
+from aggregates.queries import Query
 from aggregates.readmodel import ReadModel
 from aggregates.store import MissingDeltas, Store
 from ingest.registry import Registry
@@ -22,26 +17,6 @@ from tests.builders import Event, inputs_of, log_records, rollup_of
 
 HOUR = 1_795_428_000
 """A whole hour, epoch seconds."""
-COUNTRIES = ("NL", "DE", "it's; DROP TABLE groups", '"quoted"', "")
-
-
-def some_batches(random: Random) -> list[list[Event]]:
-    """A few batches of events within 200 s of the hour, half of the series without a product."""
-
-    def event() -> Event:
-        dimensions = {"country": random.choice(COUNTRIES)}
-        if random.random() < 0.5:
-            dimensions["product"] = random.choice(("p1", "p2"))
-        time = 1000 * HOUR + random.randint(-200_000, 200_000)
-        return ("orders", dimensions, time, float(random.randint(-1000, 1000)), None)
-
-    return [[event() for _ in range(random.randint(1, 15))] for _ in range(random.randint(2, 7))]
-
-
-GROUPINGS = st.sampled_from([(), ("country",), ("product",), ("country", "product")])
-FILTERS = st.sampled_from(
-    [(), (Filter("country", ("NL", "it's; DROP TABLE groups")),), (Filter("country", ("NL",), negate=True),)]
-)
 
 
 @contextmanager
@@ -50,66 +25,6 @@ def opened() -> Iterator[Store]:
         store = Store(Path(folder) / "dashboard.duckdb", {})
         yield store
         store.close()
-
-
-def raw(batches: list[list[Event]]) -> pa.Table:
-    rows = [
-        {"country": d.get("country"), "product": d.get("product"), "ms": ms, "value": value, "place": 1000 * i + j}
-        for i, batch in enumerate(batches)
-        for j, (_, d, ms, value, _) in enumerate(batch)
-    ]
-    columns = {"country": pa.utf8(), "product": pa.utf8(), "ms": pa.int64(), "value": pa.float64(), "place": pa.int64()}
-    return pa.Table.from_pylist(rows, schema=pa.schema(columns))
-
-
-def expected(batches: list[list[Event]], query: Query, result: Result) -> dict[tuple[object, ...], tuple[object, ...]]:
-    """The same question over the raw events: key cells → count, sum, min, max, last."""
-    events = raw(batches)  # noqa: F841 - read by DuckDB
-    step = query.step_s or 1
-    keys = [f"ms // 1000 // {step} * {step} * 1000"] if query.step_s else []
-    keys += list(query.by)
-    conditions = ["ms >= ?", "ms < ?"]
-    values: list[object] = [result.start_ms, result.end_ms]
-    for found in query.where:
-        inside = f"{found.dimension} IN ({', '.join('?' * len(found.values))})"
-        conditions.append(f"({found.dimension} IS NULL OR NOT {inside})" if found.negate else inside)
-        values += found.values
-    selected = ", ".join(
-        [*keys, "count(*)", "sum(value)", "min(value)", "max(value)", "arg_max(value, ms * 10000 + place)"]
-    )
-    grouping = f" GROUP BY {', '.join(keys)}" if keys else ""
-    rows = duckdb.execute(
-        f"SELECT {selected} FROM events WHERE {' AND '.join(conditions)}{grouping}",  # noqa: S608 - the test's own names
-        values,
-    ).fetchall()
-    return {row[: len(keys)]: row[len(keys) :] for row in rows if row[len(keys)]}
-
-
-def answered(query: Query, result: Result) -> dict[tuple[object, ...], tuple[object, ...]]:
-    width = len(query.by) + bool(query.step_s)
-    places = [len(query.by) + bool(query.step_s) + MEASURES.index(m) for m in ("count", "sum", "min", "max", "last")]
-    return {row[:width]: tuple(row[i] for i in places) for row in result.rows if row[places[0]]}
-
-
-@settings(max_examples=50)
-@given(st.builds(Random, st.integers(0, 2**32)), GROUPINGS, FILTERS, st.sampled_from([None, 1, 10, 60, 300]))
-def test_answers_are_those_of_the_raw_events(
-    random: Random, by: tuple[str, ...], where: tuple[Filter, ...], step_s: int | None
-) -> None:
-    batches, rollup = some_batches(random), rollup_of()
-    deltas = [rollup.add([record]) for record in log_records(batches)]
-    items = inputs_of([delta for delta in deltas if delta is not None])
-    with opened() as store:
-        at = 0
-        while at < len(items):
-            end = random.randint(at + 1, len(items))
-            store.apply(items[random.randint(0, at) : end])  # some of them for the second time
-            if random.random() < 0.6:
-                store.seal(HOUR + 60 * random.randint(-4, 4))
-            at = end
-        query = Query("orders", MEASURES, 1000 * (HOUR - 90), 1000 * (HOUR + 155), step_s, by, where)
-        result = ReadModel(store, Registry()).query(query)
-        assert answered(query, result) == expected(batches, query, result)
 
 
 def one_event(second: int, value: float = 1.0) -> Event:
@@ -216,22 +131,6 @@ def test_a_file_opened_again_goes_on_where_it_was() -> None:
         assert store.apply(inputs_of([first, second])) == 1
         assert total(store, HOUR, HOUR + 60) == 3
         store.close()
-
-
-def test_retention_deletes_seconds_of_sealed_minutes_and_old_minutes_only() -> None:
-    rollup = rollup_of()
-    delta = rollup.add(log_records([[one_event(HOUR), one_event(HOUR + 61), one_event(HOUR + 7200)]]))
-    assert delta
-    with opened() as store:
-        store.apply(inputs_of([delta]))
-        store.retain(HOUR + 7200, 3600, 86_400)
-        assert store.kept.seconds_from == 0  # nothing is sealed yet
-        store.seal(HOUR + 7200)
-        store.retain(HOUR + 7200, 3600, 7200 - 60)
-        with store.reader() as cursor:
-            assert cursor.execute("SELECT time FROM total_1s ORDER BY 1").fetchall() == [(HOUR + 7200,)]
-            assert cursor.execute("SELECT time FROM total_1m ORDER BY 1").fetchall() == [(HOUR + 60,)]
-        assert total(store, HOUR + 60, HOUR + 7260) == 2
 
 
 def test_sealing_leaves_one_row_a_bucket() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregates import planner
 from aggregates.catalogue import MetricEntry
-from aggregates.levels import Kept
-from aggregates.planner import choose_view, statement
+from aggregates.frames import Asked, Keeping, frame
+from aggregates.levels import LEVELS, Kept
+from aggregates.planner import choose_view
 from aggregates.queries import STEPS, Filter, Query, QueryError
-from aggregates.query_fields import parse_query
+from aggregates.query_fields import FIELDS, parse_query
 
 NOW = 1_795_428_000_000
 
@@ -21,8 +26,8 @@ def parsed(**fields: object) -> Query:
     return query
 
 
-def test_the_defaults_are_the_count_of_the_last_hour() -> None:
-    assert parsed() == Query("orders", ("count",), NOW - 3_600_000, NOW)
+def test_the_default_is_the_last_hour() -> None:
+    assert parsed() == Query("orders", (), NOW - 3_600_000, NOW)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,27 @@ def test_a_value_may_hold_colons() -> None:
         ("where", {"where": {"country": []}}),
         ("where", {"where": {"country": {"is": "NL"}}}),
         ("colour", {"colour": "red"}),
+        ("measures", {"measures": "p0"}),
+        ("measures", {"measures": "p100"}),
+        ("measures", {"measures": "p99.99"}),
+        ("measures", {"measures": "p050"}),
+        ("top", {"top": 0, "by": "country"}),
+        ("top", {"top": "1001", "by": "country"}),
+        ("top", {"top": True, "by": "country"}),
+        ("top", {"top": 3}),
+        ("order", {"order": "histogram", "by": "country"}),
+        ("order", {"order": "size", "by": "country"}),
+        ("compare", {"compare": "next"}),
+        ("compare", {"compare": "-0d"}),
+        ("compare", {"compare": 7}),
+        ("as_of", {"as_of": "yesterday"}),
+        ("as_of", {"as_of": NOW + 1}),
+        ("timezone", {"timezone": "Mars/Olympus"}),
+        ("timezone", {"timezone": "../../etc/passwd"}),
+        ("timezone", {"timezone": "Europe"}),
+        ("timezone", {"timezone": 1}),
+        ("timezone", {"timezone": "x" * 5000}),
+        ("timezone", {"timezone": "Europe/\0"}),
     ],
 )
 def test_a_bad_field_is_named(field: str, fields: dict[str, object]) -> None:
@@ -91,7 +117,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-NAMES = st.sampled_from(["metric", "measures", "from", "to", "step", "by", "where", "timeout", "format"])
+NAMES = st.sampled_from(sorted(FIELDS))
 
 
 @given(st.dictionaries(NAMES, JSON, max_size=6))
@@ -127,11 +153,28 @@ def test_the_smallest_view_that_covers_every_series_answers(dimensions: set[str]
     assert choose_view(known, frozenset(dimensions)) == view
 
 
+KEPT = Kept(dict.fromkeys(LEVELS, 3600), dict.fromkeys(LEVELS, 0))
+
+
 @given(st.text(min_size=1, max_size=30), st.text(max_size=30))
 def test_no_text_of_a_client_reaches_the_sql(dimension: str, value: str) -> None:
-    query = Query("orders", ("sum",), 0, 7_200_000, 60, (dimension,), (Filter(dimension, (value,)),))
-    plain = Query("orders", ("sum",), 0, 7_200_000, 60, ("x",), (Filter("x", ("y",)),))
-    kept = Kept(3600, 0)
-    found, other = statement(query, entry(), kept), statement(plain, entry(), kept)
-    assert found.sql == other.sql
-    assert value in found.parameters
+    for view in ("*", dimension.replace(",", "")):
+        by, where = (dimension.replace(",", "") or "x",), (Filter(dimension.replace(",", "") or "x", (value,)),)
+        found = planner.groups(value, view or "x", by, where)
+        plain = planner.groups("orders", "*" if view == "*" else "x", ("x",), (Filter("x", ("y",)),))
+        assert found.sql == plain.sql
+        assert found.parameters.count(value) >= 2
+
+
+@given(st.integers(0, 10**9), st.integers(1, 10**6), st.sampled_from([None, 60, 900, 3600, 86_400]))
+def test_everything_else_is_a_number_or_a_name_of_ours(start: int, length: int, step: int | None) -> None:
+    found = frame(Asked(start, start + length, step), Keeping(KEPT, UTC, 10))
+    words = re.compile(r"[a-zA-Z_0-9 (),*/+<>=?.:-]*")
+    for statement in (
+        planner.rows(found, "series", None, planner.MERGES, 5),
+        planner.bins(found, "view", [1, 2], 5),
+        planner.codes(found, "total", [1], 5),
+        planner.restated(found, "view", None),
+    ):
+        assert words.fullmatch(statement.sql)
+        assert all(isinstance(value, int) for value in statement.parameters)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregates.queries import MEASURES
-from ingest import definitions, metric_tables, registry
+from ingest import metric_tables, registry
 from ingest.patterns import MAX_PATTERN, matches, pattern_fault
 from ingest.registry import DerivedMetric, DimensionRule, Registry, RegistryError, load, mistakes
 from ingest.series import Kind
@@ -92,7 +91,7 @@ METRIC_MISTAKES = [
     ("unit = ''", 2, "unit"),
     ("description = 5", 2, "description"),
     ("better = 'higher'", 2, "better"),
-    ("measure = 'p95'", 2, "measure"),
+    ("measure = 'histogram'", 2, "measure"),
     ("kind = 'unique'\nmeasure = 'sum'", 3, "measure"),
     ("min = true", 2, "min"),
     ("min = nan", 2, "min"),
@@ -154,7 +153,7 @@ MISTAKES = [
     (GOOD + "numerator = 'a:sum'\ndenominator = 'a'", 6, "derived.r.denominator"),
     (GOOD + "numerator = 5\ndenominator = 'a:sum'", 5, "derived.r.numerator"),
     (GOOD + "numerator = 'b:sum'\ndenominator = 'a:sum'", 5, "derived.r.numerator"),
-    (GOOD + "numerator = 'a:p95'\ndenominator = 'a:sum'", 5, "derived.r.numerator"),
+    (GOOD + "numerator = 'a:median'\ndenominator = 'a:sum'", 5, "derived.r.numerator"),
     (GOOD + "numerator = 'a:sum'\ndenominator = 'r:sum'", 6, "derived.r.denominator"),
     (GOOD + "numerator = 'a:sum'\ndenominator = 'a:count'\nkind = 'gauge'", 7, "derived.r.kind"),
     ("unknown = 'reject'\n" + GOOD + "numerator = 'aa:sum'\ndenominator = 'a:count'", 6, "derived.r.numerator"),
@@ -230,12 +229,6 @@ def test_lines_end_as_they_like(tmp_path: Path) -> None:
     path = tmp_path / "metrics.toml"
     path.write_bytes(b"[metrics.a]\r\n\r\nkind = 5\r\n")
     assert [mistake.line for mistake in mistakes(path)] == [3]
-
-
-def test_measures_are_those_of_the_read_side() -> None:
-    assert tuple(definitions.measures_of(None)) == MEASURES
-    for kind in Kind:
-        assert set(definitions.measures_of(kind)) <= set(MEASURES)
 
 
 # --- patterns -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregates.queries import MEASURES, Filter, Query
+from aggregates.queries import Filter, Query
 from aggregates.query_fields import parse_query
 from dashboard.controls import api_query
 from dashboard.state import (
@@ -16,6 +16,7 @@ from dashboard.state import (
     DEFAULT_FROM,
     MOST_BUCKETS,
     NOW,
+    SHOWN,
     STEPS,
     Explore,
     Moment,
@@ -45,7 +46,7 @@ def ordered(pair: tuple[Moment, Moment]) -> bool:
 
 @given(
     st.one_of(st.none(), texts),
-    st.one_of(st.none(), st.sampled_from(MEASURES)),
+    st.one_of(st.none(), st.sampled_from(SHOWN)),
     st.one_of(st.just((DEFAULT_FROM, NOW)), st.tuples(moments, moments).filter(ordered)),
     st.one_of(st.none(), st.sampled_from(STEPS)),
     st.lists(filters, max_size=3).map(lambda f: normal(tuple(f))),
