@@ -1,4 +1,4 @@
-"""`python -m benchmarks [end_to_end] [freshness] [write_side]`: run, check the answers, print a table."""
+"""`python -m benchmarks [name …]`: run, check the answers, print a table. Without a name: all of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import statistics
 import sys
 from collections.abc import Callable
 
-from benchmarks import end_to_end, freshness, write_side
+from benchmarks import end_to_end, freshness, month, projector_alone, rollup_alone, write_side
 from benchmarks.stack import running_stack
+from ingest.series import Kind
 
 RUNS = 3
 EVENTS = 2_000_000
@@ -83,10 +84,28 @@ def _print_batches(name: str, runs: list[write_side.Batches]) -> None:
     print(f"| {name} | {middle} | {cpu:.2f} | {1e6 / cpu:,.0f} |", flush=True)
 
 
+def run_projector_alone() -> None:
+    """Deltas into a read model, without Kafka."""
+    for kind in (Kind.COUNTER, Kind.DISTRIBUTION):
+        run = projector_alone.measure(kind)
+        print(
+            f"{kind}: {run.rows / run.wall_s:,.0f} delta rows/s, {run.rows / run.cpu_s:,.0f} a CPU second", flush=True
+        )
+
+
+def run_month() -> None:
+    """Days of steady load: does the file stay level?"""
+    for day, (size, rows) in month.measure().items():
+        print(f"day {day}: {size / 1e6:.0f} MB, {rows:,} rows")
+
+
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "end_to_end": run_end_to_end,
     "freshness": run_freshness,
     "write_side": run_write_side,
+    "rollup_alone": rollup_alone.main,
+    "projector_alone": run_projector_alone,
+    "month": run_month,
 }
 
 

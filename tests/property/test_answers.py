@@ -163,7 +163,7 @@ def checked(world: World, query: Query) -> Result | None:
     return result
 
 
-SEEDED = settings(max_examples=6, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+SEEDED = settings(max_examples=4, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 """A seed does not shrink."""
 AROUND = st.sampled_from([AUTUMN, SPRING])
 
