@@ -8,6 +8,7 @@ no-break space before a unit. Units it knows: durations, bytes, currencies, `rat
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Literal
@@ -104,7 +105,7 @@ def int_or_nan(value: float) -> float:
 
 def _sized(size: float, unit: str | None) -> str:
     if unit == "ratio":
-        return _percent(size * 100)
+        return _percent(min(size * 100, sys.float_info.max))
     if unit in ("percent", "%"):
         return _percent(size)
     if unit in SECONDS:

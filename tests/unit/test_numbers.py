@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dashboard.numbers import MINUS, MISSING, NARROW, format_delta, format_exact, format_value, unit_of
@@ -109,6 +109,7 @@ def test_exact_values_keep_their_digits() -> None:
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from(UNITS))
+@example(1.7e308, "ratio")
 def test_every_number_has_a_short_text_without_a_hyphen_for_minus(value: float, unit: str | None) -> None:
     text = format_value(value, unit)
     assert 0 < len(text) <= 24
