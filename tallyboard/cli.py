@@ -11,11 +11,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tallyboard import data_folder, installed_version, keys_cli, rejected_cli
+from tallyboard import installed_version, keys_cli, rejected_cli
 from tallyboard.demo.cli import app as demo_app
 from tallyboard.failure import Failure
 from tallyboard.send_cli import send
-from tallyboard.settings import Settings, read
+from tallyboard.settings import read
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -264,20 +264,13 @@ def query(
     fields["min_position"] = min_position
     given = [(name, value) for name, value in fields.items() if value is not None]
     settings = read({"data": data})
-    ask(url or _dashboard(settings), [*given, *(("where", one) for one in where or ())], output.value)
+    ask(url or settings.dashboard_url(), [*given, *(("where", one) for one in where or ())], output.value)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(installed_version())
-
-
-def _dashboard(settings: Settings) -> str:
-    """The address `up` wrote into the data folder, else the default one."""
-    found = data_folder.find(settings.data)
-    state = data_folder.read_state(found) if found else None
-    return str(state["addresses"]["dashboard"]) if state else settings.local_url(settings.dashboard_port)
 
 
 def _fail(sentence: str) -> NoReturn:

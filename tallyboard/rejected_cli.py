@@ -13,10 +13,9 @@ import httpx
 import msgspec
 import typer
 
-from tallyboard import data_folder
 from tallyboard.failure import Failure
 from tallyboard.rejected_edits import edits_of
-from tallyboard.settings import Settings, read
+from tallyboard.settings import read
 
 PAGE = 200
 """Letters sent in one request."""
@@ -176,7 +175,7 @@ class _Api:
 
     def __init__(self, url: str | None, data: Path | None) -> None:
         settings = read({"data": data})
-        self._url = (url or _dashboard(settings)).rstrip("/")
+        self._url = (url or settings.dashboard_url()).rstrip("/")
         key = settings.key.get_secret_value() if settings.key else None
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.following: str | None = None
@@ -209,13 +208,6 @@ class _Api:
             said = found.get("message") if isinstance(found, dict) else None
             raise Failure(f"{self._url} answers {answer.status_code}: {(said or answer.reason_phrase).rstrip('.')}.")
         return found
-
-
-def _dashboard(settings: Settings) -> str:
-    """The address `up` wrote into the data folder, else the default one."""
-    found = data_folder.find(settings.data)
-    state = data_folder.read_state(found) if found else None
-    return str(state["addresses"]["dashboard"]) if state else settings.local_url(settings.dashboard_port)
 
 
 def _print_json(found: object) -> None:

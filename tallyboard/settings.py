@@ -28,6 +28,7 @@ from ingest.logs import LogFormat
 from ingest.registry import Registry, RegistryError, load
 from ingest.settings import IngestSettings
 from ingest.watched import Watched
+from tallyboard import data_folder
 from tallyboard.failure import Failure
 from tallyboard.workers import MAX_WORKERS
 
@@ -161,6 +162,12 @@ class Settings(BaseSettings):
         """Address of a role on this machine."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "localhost") else self.host  # noqa: S104
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def dashboard_url(self) -> str:
+        """Address of the dashboard that runs here: the one `up` wrote into the data folder, else the default one."""
+        found = data_folder.find(self.data)
+        state = data_folder.read_state(found) if found else None
+        return str(state["addresses"]["dashboard"]) if state else self.local_url(self.dashboard_port)
 
     def _bound(self, role: str, asks_for_keys: bool) -> str:
         """The address to listen on. Raises `Failure` for one the network reaches while nobody is asked for a key."""

@@ -81,7 +81,7 @@ async def _read(reader: asyncio.StreamReader, answers: int, method: bytes) -> Ta
     heard = Talk()
     while len(heard.answers) < answers:
         try:
-            answer = await _answer(reader, method)
+            answer = await read_answer(reader, method)
         except (asyncio.IncompleteReadError, ConnectionError):
             heard.closed = True
             return heard
@@ -97,7 +97,8 @@ async def _read(reader: asyncio.StreamReader, answers: int, method: bytes) -> Ta
     return heard
 
 
-async def _answer(reader: asyncio.StreamReader, method: bytes) -> Answer:
+async def read_answer(reader: asyncio.StreamReader, method: bytes = b"GET") -> Answer:
+    """One answer to a request of this method."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     status_line, *lines = head.rstrip("\r\n").split("\r\n")
     version, status = status_line.split(" ")[:2]

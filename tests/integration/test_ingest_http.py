@@ -23,6 +23,7 @@ from ingest.registry import Registry
 from ingest.role import Role
 from ingest.service import HttpServer
 from ingest.settings import IngestSettings
+from tests.raw_http import Answer, read_answer
 
 SETTINGS = IngestSettings(
     max_body_bytes=200_000, max_events=1_000, body_timeout_s=0.3, hosts=("localhost", "127.0.0.1")
@@ -46,17 +47,6 @@ class SlowLog(MemoryPublisher):
     async def publish(self, messages: Any) -> list[Outcome]:
         await self.open.wait()
         return await super().publish(messages)
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass
@@ -111,14 +101,6 @@ class Ingest:
 
     def dead(self) -> list[dict[str, Any]]:
         return [json.loads(record.value) for record in self.records(SETTINGS.topics.rejected)]
-
-
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    status, *lines = head.rstrip().split("\r\n")
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Answer(int(status.split()[1]), headers, body)
 
 
 @contextlib.asynccontextmanager
