@@ -83,21 +83,22 @@ def _ordered(
     # What was read to find the largest can be merged here: all but the newest value.
     once = found.step is None and not any("last" in names for names in asker.wanted(measures))
     whole = asker.read(found.whole, [*dict.fromkeys([*measures, order])] if once else [order])
-    ranked = _ranked(asker.measured(whole, [order]), order)
-    asker = asker.top(ranked[:top])
+    totals = asker.measured(whole, [order])
+    asker = asker.top(_largest(totals, order, top))
     if once:
         own = asker.measured([part.merged(asker.chosen) for part in whole], measures)
     else:
         own = asker.measure(found, measures, MAX_ROWS)
-    return asker, own, None if top is None else max(0, len(ranked) - top)
+    return asker, own, None if top is None else max(0, len(totals.labels) - top)
 
 
-def _ranked(totals: Measured, order: str) -> list[Labels]:
-    """All groups, those of the largest measure over the whole range first; equal ones by name."""
+def _largest(totals: Measured, order: str, top: int | None) -> list[Labels]:
+    """The groups of the largest measure over the whole range, the largest first; equal ones by name. None: all."""
     if not totals.labels:
         return []
     values = totals.values[order][0].astype(np.float64)
-    return [totals.labels[place] for place in np.argsort(np.where(np.isnan(values), np.inf, -values), kind="stable")]
+    ranked = np.argsort(np.where(np.isnan(values), np.inf, -values), kind="stable")
+    return [totals.labels[place] for place in ranked[:top].tolist()]
 
 
 def _shift(query: Query, asked: Asked) -> int | None:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any, cast
 
 import duckdb
@@ -99,8 +100,7 @@ class Groups:
 
     def merged(self, chosen: Sequence[Labels]) -> Groups:
         """These groups in their order; the last one takes in all others."""
-        places = {labels: place for place, labels in enumerate(chosen)}
-        slots = np.array([places.get(labels, len(chosen) - 1) for labels in self.labels], np.int64)
+        slots = _slots(self.labels, chosen)
         return replace(self, numbers=slots[self.numbers] if len(slots) else self.numbers, labels=chosen)
 
 
@@ -113,9 +113,7 @@ class Found:
 
     def merged(self, chosen: Sequence[Labels]) -> Found:
         """As `Groups.merged`; of a group put together from several nobody knows the `last` value."""
-        places = {labels: place for place, labels in enumerate(chosen)}
-        slots = np.array([places.get(labels, len(chosen) - 1) for labels in self.labels], np.int64)
-        present, slots = np.unique(slots, return_inverse=True)
+        present, slots = _places(_slots(self.labels, chosen), len(chosen))
         return Found([chosen[place] for place in present.tolist()], self.grid.merged(slots, len(present)))
 
     def measured(self, measures: Sequence[str]) -> Measured:
@@ -163,10 +161,15 @@ def read(session: Session, frame: Frame, groups: Groups, measures: Sequence[str]
     session.use(groups)
     most = None if limit is None else limit + 1
     found = session.fetch(planner.rows(frame, groups.family, groups.few, parts_of(measures), most))
-    present = np.unique(found["slot"]) if groups.labels != [()] else np.zeros(1, np.int64)
+    if groups.labels != [()]:
+        present, places = _places(found["slot"], len(groups.labels))
+    else:
+        present, places = np.zeros(1, np.int64), np.zeros(len(found["slot"]), np.int64)
     if limit is not None and max(len(frame.starts) * len(present), len(found["slot"])) > limit:
         raise TooManyRows(max(len(frame.starts) * len(present), len(found["slot"])))
-    grid = _estimated(session, frame, groups, measures, _grid(frame, found, present), present)
+    grid = _estimated(session, frame, groups, measures, _grid(frame, found, places, len(present)), present)
+    if len(present) == len(groups.labels):
+        return Found(groups.labels, grid)
     return Found([groups.labels[number] for number in present.tolist()], grid)
 
 
@@ -187,9 +190,21 @@ def columns_of(cursor: Cursor, sql: str, parameters: list[object]) -> Columns:
     return cast("Columns", cursor.execute(sql, parameters).fetchnumpy())
 
 
-def _grid(frame: Frame, found: Columns, present: Int64Array) -> Grid:
+def _slots(labels: Sequence[Labels], chosen: Sequence[Labels]) -> Int64Array:
+    """The place among the chosen of each of the labels; of those that are not chosen the last."""
+    places = {label: place for place, label in enumerate(chosen)}
+    return np.fromiter(map(places.get, labels, repeat(len(chosen) - 1)), np.int64, len(labels))
+
+
+def _places(slots: npt.NDArray[np.integer[Any]], size: int) -> tuple[Int64Array, Int64Array]:
+    """The slots below `size` that occur, ascending, and the place of each among them."""
+    there = np.bincount(slots, minlength=size) > 0
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[slots]
+
+
+def _grid(frame: Frame, found: Columns, places: Int64Array, size: int) -> Grid:
     seconds = (frame.ends - frame.starts).astype(np.float64)
-    return grid_of({**found, "slot": np.searchsorted(present, found["slot"])}, seconds, len(present))
+    return grid_of({**found, "slot": places}, seconds, size)
 
 
 def _estimated(

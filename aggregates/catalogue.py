@@ -94,6 +94,8 @@ class Catalogue:
         self._views = views
         self._groups: dict[tuple[str, str, str, tuple[str, ...]], int] = {}
         self._view_of_group: list[str] = []
+        self._metric_of_group: list[str] = []
+        self._metric_of_series: list[str] = []
         self._keys: UInt64Array = np.empty(0, np.uint64)
         self._ids: IdArray = np.empty(0, np.int32)
         self._count = 0
@@ -109,6 +111,11 @@ class Catalogue:
             return np.full(len(keys), -1, np.int32)
         at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         return np.where(self._keys[at] == keys, self._ids[at], np.int32(-1))
+
+    def metrics_of(self, family: str, ids: Sequence[int]) -> list[str]:
+        """The metrics that ids of a family of tables belong to."""
+        known = self._metric_of_series if family == "series" else self._metric_of_group
+        return [known[id_] for id_ in ids]
 
     def add(self, found: Sequence[SeriesFields]) -> Additions:
         """Take in unknown series (key, metric, kind, unit, dimensions JSON); returns the rows to store."""
@@ -160,6 +167,7 @@ class Catalogue:
     def _remember(self, group: GroupRow) -> None:
         self._groups[group.metric, group.kind, group.view, group.labels] = group.group_id
         self._view_of_group.append(group.view)
+        self._metric_of_group.append(group.metric)
 
     def _index(self, series: list[SeriesRow], memberships: list[tuple[int, int]]) -> None:
         if not series:
@@ -192,6 +200,7 @@ class Catalogue:
         ids = np.concatenate([self._ids, np.array([row.series_id for row in series], np.int32)])
         order = np.argsort(keys)
         self._keys, self._ids = keys[order], ids[order]
+        self._metric_of_series += [row.metric for row in series]
         self.total_of = np.concatenate([self.total_of, np.array(totals, np.int32)])
         width = max([self.views_of.shape[1], *(len(groups) for groups in others)])
         grown = np.full((self._count + len(series), width), -1, np.int32)

@@ -13,6 +13,7 @@ from aggregates.database import SCHEMA_VERSION, StoreError
 from aggregates.families import table_of
 from aggregates.levels import DAY, QUARTER, Kept
 from aggregates.positions import Position
+from aggregates.retention import OwnKept
 from aggregates.rows import insert_groups
 from aggregates.sealing import tables
 from aggregates.views import revise
@@ -53,6 +54,14 @@ def load_kept(connection: duckdb.DuckDBPyConnection) -> Kept:
     return Kept.of(rows)
 
 
+def load_own_kept(connection: duckdb.DuckDBPyConnection) -> OwnKept:
+    """What is kept of the metrics that stand apart."""
+    found: dict[str, dict[str, int]] = {}
+    for metric, level, start in connection.execute("SELECT metric, level, kept_from FROM metric_levels").fetchall():
+        found.setdefault(metric, {})[level] = start
+    return found
+
+
 def load_sources(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, int], SourcePosition]:
     rows = connection.execute("SELECT * FROM sources ORDER BY next_offset").fetchall()
     found = [SourcePosition(*row) for row in rows]
@@ -90,7 +99,7 @@ def use_zone(connection: duckdb.DuckDBPyConnection, zone: tzinfo, kept: Kept) ->
     found = meta(connection, "timezone")
     if found == wanted:
         return kept
-    if kept.kept_from[QUARTER] > 0:
+    if any(found[QUARTER] > 0 for found in (kept.kept_from, *load_own_kept(connection).values())):
         raise StoreError(
             f"the file's days are those of {found}, the workspace's time zone is {wanted}, and the quarters of an "
             "hour that days could be made of again are no longer kept: set the time zone back, or move the file away"

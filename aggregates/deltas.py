@@ -19,6 +19,9 @@ The header (JSON in the Arrow schema's metadata) names the source, so that a rea
 exactly once, whatever is sent again, and notice a gap. It also says how many events of each metric every source
 record holds, counted before anything is judged: accepted = counted + duplicates is a check, not a definition.
 
+A delta of a loss holds no records and no rows: source records that a person gave up, because the log no longer holds
+them. It says when, in metadata of its own.
+
 Version 1 had no bins, hashes and counts by metric. It is read for ever: what it lacks is null or empty.
 """
 
@@ -33,6 +36,7 @@ from ingest.series import SERIES_TYPE
 
 VERSION = 2
 _METADATA_KEY = b"tallyboard"
+_LOST_KEY = b"tallyboard.lost"
 
 _ROWS_1 = pa.schema(
     [
@@ -78,7 +82,7 @@ class Header(msgspec.Struct, frozen=True):
     first_offset: int
     next_offset: int
     crc: int
-    """CRC-32C of the last source record's value."""
+    """CRC-32C of the last source record's value; 0 of a loss."""
     state_from: int
     """Oldest source offset that has to be read again to continue behind this delta."""
     records: list[SourceRecord]
@@ -95,6 +99,8 @@ class Delta:
 
     header: Header
     rows: pa.RecordBatch
+    lost_ms: int | None = None
+    """Of a loss: when it was accepted, epoch ms."""
 
 
 class DeltaError(ValueError):
@@ -103,7 +109,10 @@ class DeltaError(ValueError):
 
 def encode(delta: Delta) -> bytes:
     """The Kafka record value of a delta."""
-    schema = ROWS.with_metadata({_METADATA_KEY: msgspec.json.encode(delta.header)})
+    metadata = {_METADATA_KEY: msgspec.json.encode(delta.header)}
+    if delta.lost_ms is not None:
+        metadata[_LOST_KEY] = str(delta.lost_ms).encode()
+    schema = ROWS.with_metadata(metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(delta.rows.replace_schema_metadata(schema.metadata))
@@ -114,13 +123,17 @@ def decode(value: bytes | None) -> Delta:
     """The delta in a record value, of any version as of the newest; raises `DeltaError`."""
     try:
         with pa.ipc.open_stream(value or b"") as reader:
-            header = msgspec.json.decode((reader.schema.metadata or {})[_METADATA_KEY], type=Header)
+            metadata = reader.schema.metadata or {}
+            header = msgspec.json.decode(metadata[_METADATA_KEY], type=Header)
+            lost_ms = int(metadata[_LOST_KEY]) if _LOST_KEY in metadata else None
+            if not header.records and lost_ms is None:
+                raise DeltaError("it holds no records")
             columns = _COLUMNS.get(header.version)
             if columns is None:
                 raise DeltaError(f"delta version {header.version} is not known, this is version {VERSION}")
             if not reader.schema.remove_metadata().equals(columns):
                 raise DeltaError("the columns are not those of a delta")
-            return Delta(header, _completed(reader.read_next_batch()))
+            return Delta(header, _completed(reader.read_next_batch()), lost_ms)
     except (pa.ArrowException, OSError, KeyError, StopIteration, msgspec.MsgspecError) as error:
         raise DeltaError(f"not a delta: {type(error).__name__}: {error}") from error
 

@@ -32,6 +32,12 @@ class Subject:
     def kind(self) -> str:
         return self.entry.kind if self.entry else DERIVED
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics whose rows are read."""
+        said = self.derived
+        return (self.name,) if said is None else (said.numerator[0], said.denominator[0])
+
     def settled(self, measures: Sequence[str]) -> tuple[str, ...]:
         """The measures asked for, or the metric's default; raises `Unanswerable` for one that it does not have."""
         wanted = tuple(measures) or (RATIO if self.derived else "count",)

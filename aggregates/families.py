@@ -12,12 +12,14 @@ from datetime import tzinfo
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from aggregates.catalogue import Catalogue, IdArray
 from aggregates.incoming import Counted
 from aggregates.lateness import coarser
 from aggregates.levels import DAY, LEVELS, MINUTE, QUARTER, SECOND, Kept
 from aggregates.merge import BinRows, CellRows, Partials, Rows, concat, merge, merge_bins, merge_cells
+from aggregates.retention import OwnKept
 
 SKETCHES: Final = ("bins", "cells")
 FIRST_LEVEL: Final = {
@@ -26,6 +28,7 @@ FIRST_LEVEL: Final = {
     for what in ("", *SKETCHES)
 }
 """Family and kind of rows ('' partials) → their finest level."""
+BoolArray = npt.NDArray[np.bool_]
 _Merge = Callable[[Rows], Rows]
 
 
@@ -50,6 +53,8 @@ class FanOut:
     zone: tzinfo
     restated: dict[str, int] = field(default_factory=dict)
     touched: dict[str, set[int]] = field(default_factory=dict)
+    own_kept: OwnKept = field(default_factory=dict)
+    """What is kept of metrics that stand apart."""
 
     def tables(self, found: Counted) -> Iterator[tuple[str, Rows]]:
         """Every table with the rows to be appended to it."""
@@ -75,7 +80,7 @@ class FanOut:
         sealed_minutes = self.kept.sealed_until[MINUTE]
         for level in LEVELS[LEVELS.index(first) :]:
             if level == first:
-                wanted = rows.time >= self.kept.kept_from[level]
+                wanted = self._kept(family, level, rows)
                 found = rows if wanted.all() else rows.take(wanted)
                 late = found.time < sealed_minutes
             else:
@@ -84,13 +89,23 @@ class FanOut:
                     continue
                 rows = rows.take(late)
                 found = merging(rows.at(*coarser(level, rows.time, rows.known, self.zone)))
-                found = found.take(found.time >= self.kept.kept_from[level])
+                found = found.take(self._kept(family, level, found))
                 late = np.ones(len(found), np.bool_)
             if len(found):
                 table = table_of(family, what, level)
                 if late.any():
                     self._note(table, level, found.take(late))
                 yield table, found
+
+    def _kept(self, family: str, level: str, rows: Rows) -> BoolArray:
+        """The rows whose bucket is kept at the level."""
+        shared = self.kept.kept_from[level]
+        own = {metric: levels[level] for metric, levels in self.own_kept.items() if levels[level] != shared}
+        if not own or not len(rows) or rows.time.min() >= max(shared, *own.values()):
+            return np.asarray(rows.time >= shared)
+        ids, place = np.unique(rows.id, return_inverse=True)
+        starts = [own.get(metric, shared) for metric in self.catalogue.metrics_of(family, ids.tolist())]
+        return np.asarray(rows.time >= np.array(starts, np.int64)[place])
 
     def _note(self, table: str, level: str, late: Rows) -> None:
         again = late.known > closed(self.kept)[level]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 import numpy as np
 
 from aggregates.days import day_ceil, day_start, is_utc, next_day
-from aggregates.levels import DAY, LEVELS, MINUTE, QUARTER, SECOND, WIDTH, Kept, Piece, plan, plan_as_of, widen
+from aggregates.levels import DAY, LEVELS, MINUTE, QUARTER, SECOND, WIDTH, Kept, Piece, ceil, plan, plan_as_of, widen
 from aggregates.queries import DAY_STEP_S, MAX_ROWS, STEPS, TooManyRows, Unanswerable
 from aggregates.zones import zone_named
 from ingest.series import Int64Array
@@ -36,6 +36,8 @@ class Asked:
     zone: str | None = None
     as_of: int | None = None
     finest: str = SECOND
+    earlier: bool = False
+    """To be compared with: all of it must be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def frame(asked: Asked, keeping: Keeping, also: int | None = None) -> Frame:
     Args:
         also: a time that must be answered in the same steps, such as the beginning of a range to compare with.
     """
+    asked = _still_there(asked, keeping.kept.kept_from[DAY])
     own, coarsest = _zone(asked, keeping)
     step, start, end = asked.step, asked.start, asked.end
     while True:
@@ -94,6 +97,17 @@ def frame(asked: Asked, keeping: Keeping, also: int | None = None) -> Frame:
     return _planned(asked, keeping, step, start, end, own, coarsest)
 
 
+def _still_there(asked: Asked, days_from: int) -> Asked:
+    """The range without the days that are gone altogether."""
+    if asked.start >= days_from:
+        return asked
+    if asked.earlier or asked.end <= days_from:
+        told = datetime.fromtimestamp(days_from, UTC).date()
+        raise Unanswerable("compare" if asked.earlier else "from", f"nothing from before {told} is kept of this metric")
+    whole = asked.step is None or asked.step == DAY_STEP_S
+    return replace(asked, start=days_from if whole else ceil(days_from, asked.step or 1))
+
+
 def shifted(asked: Asked, of: Frame, by: int, keeping: Keeping) -> Asked:
     """The range `by` seconds before a frame's, in its steps; day steps are shifted by whole local days. The caller
     has to see to it that the steps divide `by`."""
@@ -102,7 +116,7 @@ def shifted(asked: Asked, of: Frame, by: int, keeping: Keeping) -> Asked:
         own, _ = _zone(asked, keeping)
         # A day may be an hour longer or shorter than another: half a day further on lies within the day that is meant.
         start, end = day_start(start + _HALF_DAY_S, own), day_start(end + _HALF_DAY_S, own)
-    return Asked(start, end, of.step, asked.zone, asked.as_of, asked.finest)
+    return Asked(start, end, of.step, asked.zone, asked.as_of, asked.finest, earlier=True)
 
 
 def _zone(asked: Asked, keeping: Keeping) -> tuple[tzinfo, str]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from aggregates.deltas import ROWS
 from aggregates.hashing import distinct, order_by
 from aggregates.sketches import MAX_BIN, bins_of, hash_texts
-from ingest.events import DecodedEvents
+from ingest.events import NO_START, DecodedEvents
 from ingest.series import SERIES_TYPE, FloatArray, Int64Array, Kind
 
 BoolArray = npt.NDArray[np.bool_]
@@ -37,6 +37,8 @@ class Events:
     values: FloatArray
     """NaN where there is no number."""
     texts: pa.StringArray | None
+    starts: Int64Array | None
+    """Start times of running totals, `NO_START` where there is none."""
     duplicate: BoolArray
 
     def of_kind(self, kind: Kind) -> BoolArray:
@@ -60,6 +62,11 @@ def joined(offsets: Sequence[int], records: Sequence[DecodedEvents], flags: Sequ
         texts = pa.concat_arrays(
             [pa.nulls(len(events), pa.utf8()) if events.texts is None else events.texts for events in records]
         )
+    starts = None
+    if any(events.starts is not None for events in records):
+        starts = np.concatenate(
+            [np.full(len(events), NO_START) if events.starts is None else events.starts for events in records]
+        )
     return Events(
         np.array(offsets, np.int64),
         np.repeat(np.arange(len(records)), [len(events) for events in records]),
@@ -69,6 +76,7 @@ def joined(offsets: Sequence[int], records: Sequence[DecodedEvents], flags: Sequ
         np.concatenate([events.times for events in records]),
         np.concatenate([events.values for events in records]),
         texts,
+        starts,
         np.concatenate(list(flags)),
     )
 

@@ -45,6 +45,13 @@ class Fresh:
             if record.undecodable is not None and record.offset >= self.start
         ]
 
+    def lost(self) -> list[list[object]]:
+        """Rows of the table `lost`: what of a loss was not counted in before."""
+        header = self.delta.header
+        if self.delta.lost_ms is None:
+            return []
+        return [[header.topic_id, header.partition, self.start, header.next_offset, self.delta.lost_ms]]
+
     def record_of(self) -> Int64Array:
         """Index among the header's records of each row's source record."""
         offsets = np.array([record.offset for record in self.delta.header.records], np.int64)

@@ -15,6 +15,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from aggregates.database import NoRoom
 from aggregates.letter_filter import ACCEPTED_ROOTS, HOUR_MS
 from aggregates.letters import UNREADABLE, Letter, letters_of
 from aggregates.positions import Position
@@ -87,11 +88,16 @@ class LetterStore:
             for record in found
             for letter in letters_of(record, topic_id, partition)
         ]
-        with self._store.writing() as connection:
-            if letters:
-                self._insert_letters(connection, letters)
-            moved = self._store_positions(connection, topic, topic_id, fresh)
-            fold_to = self._fold(connection, len(letters))
+        before = list(self._bytes), self._segment
+        try:
+            with self._store.writing() as connection:
+                if letters:
+                    self._insert_letters(connection, letters)
+                moved = self._store_positions(connection, topic, topic_id, fresh)
+                fold_to = self._fold(connection, len(letters))
+        except NoRoom:  # the same letters come again
+            self._bytes, self._segment = before
+            raise
         self._positions[topic] = {**self.positions(topic), **moved}
         self._rows += len(letters) - fold_to
         self._next += len(letters)

@@ -1,7 +1,7 @@
 """The projector: deltas of `rollups` into the read model, inside the process that serves it.
 
 All database writes happen on one thread, one transaction per batch of deltas. A gap between deltas ends applying but
-not serving: the answers grow stale and say so, the replica is not ready.
+not serving: the answers grow stale and say so, the replica is not ready. While the disk is full applying waits.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +28,13 @@ from aggregates.letterbox import Letterbox
 from aggregates.levels import sealable, watermark
 from aggregates.positions import Broken, Position, PositionError, check
 from aggregates.readmodel import ReadModel
+from aggregates.retention import Retention
 from aggregates.settings import ReadModelSettings
 from aggregates.side_topics import SideTopics
 from aggregates.store import Input, MissingDeltas, Store
 from aggregates.stream import StreamOptions, TopicStream, running
 from aggregates.telemetry import ProjectionTelemetry
+from aggregates.writer import Writer
 from ingest.append import Appender
 from ingest.follow import TopicFollower
 from ingest.log import Log, LogError, LogRecord, checksum
@@ -57,9 +58,13 @@ class Projector:
         self._store = store
         self._model = model
         self._telemetry = telemetry
-        self._writer = ThreadPoolExecutor(1, "writer")
+        self._writer = Writer(settings.data)
+        self._mark_ms: int | None = None
+        self._retention = Retention(settings.keep_s)
         self._rollups_id = ""
         self._assigned: frozenset[int] = frozenset()
+        self.broken: Callable[[StoreError], None] = lambda _: None
+        """Gets the error that the store cannot go on from."""
         self.gap: str | None = None
         self.kafka_error: str | None = None
         self.lag: dict[int, int] = {}
@@ -70,8 +75,17 @@ class Projector:
             return await asyncio.to_thread(question, *arguments)
 
     async def write(self, change: Any, *arguments: Any) -> Any:
-        """Change the store, one change at a time, in the writer's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, change, *arguments)
+        """Change the store, one change at a time, in the writer's thread; waits while the disk is full."""
+        try:
+            return await self._writer.write(change, *arguments)
+        except StoreError as error:
+            self.broken(error)
+            raise
+
+    async def use(self, registry: Registry) -> None:
+        """Keep what this registry says, for as long as it says."""
+        self._retention = Retention.of(self._settings.keep_s, registry)
+        await self.write(self._store.set_apart, self._retention.own.keys())
 
     async def positions(self, partitions: frozenset[int]) -> Mapping[int, int]:
         self._rollups_id = await self.ask(self._log.topic_id, self._topics.rollups)
@@ -118,7 +132,7 @@ class Projector:
         return Input(delta, Position(self._rollups_id, partition, record.offset + 1, checksum(record.value)))
 
     async def watch(self, stream: TopicStream) -> None:
-        """Once a second: how far behind, what can be sealed and deleted, and whether the topics are still the same."""
+        """Once a second: how far behind, and whether the topics are still the same."""
         while True:
             try:
                 await self._look(stream)
@@ -144,18 +158,27 @@ class Projector:
         self._model.observe(events_id, mark, self.lag)
         if mark is not None:
             self._telemetry.watermark.set(mark / 1000)
-            if await self.write(self._maintain, mark):
-                await self._model.applied()
+            self._mark_ms = mark
+
+    async def maintain(self, stream: TopicStream) -> None:
+        """Once a second: seal and delete what can be."""
+        while True:
+            try:
+                if self._mark_ms is not None and await self.write(self._maintain, self._mark_ms):
+                    await self._model.applied()
+            except Exception as error:
+                stream.fail(error)
+            await asyncio.sleep(_WATCH_S)
 
     def _maintain(self, mark_ms: int) -> bool:
         sealed = self._store.seal(sealable(mark_ms, self._settings.grace_s))
         if sealed:
-            self._store.retain(mark_ms // 1000, self._settings.keep_s)
+            self._store.retain(mark_ms // 1000, self._retention.default, self._retention.own)
         return sealed
 
     def not_ready(self) -> list[str]:
         """Why this replica is not ready; empty when it is."""
-        reasons = [self.gap] if self.gap else []
+        reasons = [reason for reason in (self.gap, self._writer.paused) if reason]
         missing = self._topics.partitions - len(self._assigned)
         if missing:
             reasons.append(f"{missing} of {self._topics.partitions} partitions are not assigned")
@@ -165,7 +188,7 @@ class Projector:
 
     def close(self) -> None:
         """Wait for the last transaction."""
-        self._writer.shutdown()
+        self._writer.close()
 
 
 class ProjectionError(Exception):
@@ -183,6 +206,14 @@ class Projection:
     followings: tuple[TopicFollowing, ...]
     failed: asyncio.Future[BaseException]
     """Gets the error that ended the projector: the process has to end then."""
+
+    async def use(self, registry: Registry) -> None:
+        """Take over a changed registry. Views are those of the start: changing them rewrites the file."""
+        if _views_of(registry) != _views_of(self.read_model.registry):
+            _log.warning("the views of the registry changed: they count when the dashboard is started again")
+        await self.projector.use(registry)
+        self.read_model.registry = registry
+        await self.read_model.applied()
 
     def not_ready(self) -> list[str]:
         return [*self.projector.not_ready(), *(f.stopped for f in self.followings if f.stopped is not None)]
@@ -214,13 +245,13 @@ async def open_projection(
 async def _open(
     settings: ReadModelSettings, registry: Registry, metrics: CollectorRegistry
 ) -> AsyncIterator[Projection]:
-    views = {name: metric.views for name, metric in registry.metrics.items() if metric.views is not None}
-    store = await asyncio.to_thread(_opened_store, settings, views)
+    store = await asyncio.to_thread(_opened_store, settings, _views_of(registry))
     try:
         with await asyncio.to_thread(Log, settings.kafka) as log:
             await asyncio.to_thread(log.ensure_topics, settings.topics)
             model = ReadModel(store, registry)
             projector = Projector(settings, log, store, model, ProjectionTelemetry(metrics))
+            await projector.use(registry)
             options = StreamOptions(
                 group=store.meta("consumer_group"),
                 member=f"dashboard-{socket.gethostname()}",
@@ -233,7 +264,9 @@ async def _open(
             follow = partial(TopicFollower, settings.kafka)
             side = SideTopics(settings, log, store, projector.ask, projector.write, follow, appender)
             async with running(stream) as failed:
-                tasks = [asyncio.create_task(projector.watch(stream)), *side.start(stream.fail)]
+                projector.broken = partial(_ended_by, failed)
+                work = (projector.watch(stream), projector.maintain(stream))
+                tasks = [*map(asyncio.create_task, work), *side.start(stream.fail)]
                 side_of = Letterbox(store, side.letters), side.journal, side.followings
                 try:
                     yield Projection(projector, model, *side_of, failed)
@@ -245,6 +278,10 @@ async def _open(
         store.close()
 
 
+def _views_of(registry: Registry) -> Views:
+    return {name: metric.views for name, metric in registry.metrics.items() if metric.views is not None}
+
+
 def _opened_store(settings: ReadModelSettings, views: Views) -> Store:
     try:
         zone = ZoneInfo(settings.timezone)
@@ -253,6 +290,12 @@ def _opened_store(settings: ReadModelSettings, views: Views) -> Store:
             f"timezone {settings.timezone!r} is not known: give an IANA name such as Europe/Amsterdam"
         ) from error
     return Store(settings.file, views, zone, settings.grace_s, round(86_400 * settings.as_of_days))
+
+
+def _ended_by(failed: asyncio.Future[BaseException], error: StoreError) -> None:
+    """End the process: with a sentence, without a traceback. The disk is to blame."""
+    if not failed.done():
+        failed.set_result(error)
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

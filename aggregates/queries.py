@@ -149,6 +149,8 @@ class Metric:
     last_event_ms: int | None = None
     measures: tuple[str, ...] = ()
     """All it has."""
+    kept_ms: tuple[tuple[int, int], ...] = ()
+    """Width of a bucket (s), and how long such buckets are kept of it at the most (ms): where the registry says so."""
 
 
 @dataclass(frozen=True, slots=True)

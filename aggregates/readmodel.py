@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from aggregates.accounts import Ledger, LedgerQuery, read_ledger
 from aggregates.answers import answer
 from aggregates.asking import Cursor, GroupCache, Session
+from aggregates.contents import load_kept, load_own_kept
 from aggregates.derived import Asker, subject
 from aggregates.frames import Keeping
 from aggregates.last_events import LastEvents
 from aggregates.levels import Kept
 from aggregates.measures import DERIVED, HEADLINES, RATIO, has_measure, measures_of
 from aggregates.queries import Freshness, Metric, Query, Result, Tile, Unanswerable, UnknownMetric
+from aggregates.retention import OwnKept, kept_at_most, kept_for
 from aggregates.rolling import Rolling
 from aggregates.store import Store
 from ingest.registry import DerivedMetric, MetricDefinition, Registry
@@ -35,7 +37,8 @@ class ReadModel:
     def __init__(self, store: Store, registry: Registry, clock: Callable[[], int] = epoch_ms) -> None:
         self._clock = clock
         self._store = store
-        self._registry = registry
+        self.registry = registry
+        """What is said about metrics; may be replaced at any time."""
         self._topic_id: str | None = None
         self._watermark_ms: int | None = None
         self._applied_at_ms: int | None = None
@@ -110,12 +113,12 @@ class ReadModel:
     def query(self, query: Query) -> Result:
         """Answer a query. Raises `UnknownMetric`, `Unanswerable` or `TooManyRows`."""
         started = time.perf_counter()
-        found = subject(query.metric, self._store.catalogue.metrics, self._registry.derived)
+        found = subject(query.metric, self._store.catalogue.metrics, self.registry.derived)
         # Taken before the transaction begins: an answer may hold more than its position says, never less.
         freshness = self.freshness(self._clock())
         with self._store.reader() as cursor:
             asker = Asker.of(Session(cursor, self._groups), found, query.by, query.where)
-            given = answer(asker, query, self._keeping(cursor), self.metric(query.metric).unit)
+            given = answer(asker, query, self._keeping(cursor, found.metrics), self.metric(query.metric).unit)
         return Result(
             columns=given.columns,
             rows=given.rows,
@@ -131,31 +134,35 @@ class ReadModel:
             others=given.others,
         )
 
-    def _keeping(self, cursor: Cursor) -> Keeping:
-        """What is kept, at the moment of the cursor's transaction."""
-        rows = cursor.execute("SELECT level, sealed_until, kept_from, folded_until FROM levels").fetchall()
-        return Keeping(Kept.of(rows), self._store.zone, self._store.grace_s)
+    def _keeping(self, cursor: Cursor, metrics: Sequence[str]) -> Keeping:
+        """What is kept of all these metrics, at the moment of the cursor's transaction."""
+        return Keeping(kept_for(metrics, *self._kept(cursor)), self._store.zone, self._store.grace_s)
+
+    def _kept(self, cursor: Cursor) -> tuple[Kept, OwnKept]:
+        """What is kept of the metrics that share it, and of those that stand apart."""
+        return load_kept(cursor), load_own_kept(cursor)
 
     def metric(self, name: str) -> Metric:
         """One metric of the catalogue. Raises `UnknownMetric`."""
-        found = subject(name, self._store.catalogue.metrics, self._registry.derived)
-        measures = measures_of(found.kind)
+        found = subject(name, self._store.catalogue.metrics, self.registry.derived)
+        measures, kept = measures_of(found.kind), kept_at_most(self.registry, found.metrics)
         if found.entry is None:
             said = found.derived or DerivedMetric(name, ("", ""), ("", ""))
             entries = [entry for entry in (found.above, found.below) if entry is not None]
             shared = set.intersection(*(entry.dimensions for entry in entries))
             about = (tuple(sorted(shared)), said.description, said.better)
-            return Metric(name, found.kind, said.unit, *about, RATIO, measures=measures)
-        defined = self._registry.metrics.get(name) or MetricDefinition(name)
+            return Metric(name, found.kind, said.unit, *about, RATIO, measures=measures, kept_ms=kept)
+        defined = self.registry.metrics.get(name) or MetricDefinition(name)
         measure = defined.measure if defined.measure and has_measure(found.kind, defined.measure) else None
         about = (tuple(sorted(found.entry.dimensions)), defined.description, defined.better)
         unit = found.entry.unit or defined.unit
-        return Metric(name, found.kind, unit, *about, measure or HEADLINES[found.kind], measures=measures)
+        headline = measure or HEADLINES[found.kind]
+        return Metric(name, found.kind, unit, *about, headline, measures=measures, kept_ms=kept)
 
     def catalogue(self) -> tuple[Metric, ...]:
         """Every metric that was ever counted: in the registry's order, the others behind by name, derived ones last."""
         known = self._store.catalogue.metrics
-        order = [name for name in self._registry.metrics if name in known]
+        order = [name for name in self.registry.metrics if name in known]
         order += sorted(set(known) - set(order))
         with self._store.reader() as cursor:
             newest = self._newest.read(cursor, order)
@@ -163,7 +170,7 @@ class ReadModel:
         return (*found, *self._derived(newest))
 
     def _derived(self, newest: Mapping[str, int]) -> Iterator[Metric]:
-        for name, said in self._registry.derived.items():
+        for name, said in self.registry.derived.items():
             try:
                 found = self.metric(name)
             except (UnknownMetric, Unanswerable):
@@ -174,7 +181,7 @@ class ReadModel:
 
     def dimension_values(self, metric: str, dimension: str, limit: int = 50) -> list[str]:
         """Values of a dimension, those of most series first."""
-        found = subject(metric, self._store.catalogue.metrics, self._registry.derived)
+        found = subject(metric, self._store.catalogue.metrics, self.registry.derived)
         said = found.derived
         names = [metric] if said is None else [said.numerator[0], said.denominator[0]]
         with self._store.reader() as cursor:
@@ -190,11 +197,11 @@ class ReadModel:
         """Every metric's rolling windows at `now_ms`."""
         metrics = self.catalogue()
         with self._store.reader() as cursor:
-            kept = self._keeping(cursor).kept
-            return self._rolling.tiles(cursor, kept, metrics, self._registry.derived, now_ms // 1000)
+            kept, own = self._kept(cursor)
+            return self._rolling.tiles(cursor, kept, own, metrics, self.registry.derived, now_ms // 1000)
 
     def ledger(self, wanted: LedgerQuery) -> Ledger:
         """The account of accepted events. Raises `TooManyRows`."""
         freshness = self.freshness(self._clock())
         with self._store.reader() as cursor:
-            return read_ledger(cursor, wanted, self._keeping(cursor).kept, freshness, dict(self._pending))
+            return read_ledger(cursor, wanted, load_kept(cursor), freshness, dict(self._pending))

@@ -11,9 +11,10 @@ from typing import Protocol
 
 from aggregates import deltas
 from aggregates.duplicates import DuplicateWindow
-from aggregates.positions import Broken, Position, PositionError, ReadableLog, check
+from aggregates.positions import Broken, Fault, Position, PositionError, ReadableLog, check
 from aggregates.rollup import PartitionRollup, Source
 
+WAY_OUT = "; `tallyboard accept-loss` gives them up, and counting goes on behind them"
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +38,7 @@ def recover(log: ReadableLog, topics: TopicNames, partition: int, window: Duplic
     position = Position(last.topic_id, partition, last.next_offset, last.crc)
     found = check(log, topics.events, position)
     if isinstance(found, Broken):
-        raise PositionError(found.detail)
+        raise PositionError(found.detail + (WAY_OUT if found.fault is Fault.LOST else ""))
     if found is None:
         _log.warning("%s was created anew: partition %d starts at its beginning", topics.events, partition)
         return fresh

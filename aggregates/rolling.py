@@ -3,7 +3,7 @@
 Read from the totals alone. The ranges are cut at all their edges, each cut is read once, from the coarsest level that
 fits, and the ranges are put together from the cuts: one statement for all metrics, one more for percentiles and one for
 distinct counts where a tile shows any. A window is exact to the second while seconds are kept; an edge further back
-lies at the beginning of its minute.
+lies at the beginning of its minute. Where not even quarters of an hour are kept there is no value.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from aggregates.levels import MINUTE, QUARTER, SECOND, WIDTH, Kept, Piece, floor
 from aggregates.measures import needs_bins, needs_codes
 from aggregates.planner import MERGES, WANTED
 from aggregates.queries import Metric, Tile, Window
+from aggregates.retention import OwnKept, kept_for
 from ingest.registry import DerivedMetric
 from ingest.series import Int64Array
 
@@ -89,7 +90,40 @@ class _Cuts:
 
 
 class Rolling:
-    """Makes tiles. Remembers only what is dear to make."""
+    """Makes tiles: at once those of all metrics that the same is kept of. Remembers only what is dear to make."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._windows: dict[tuple[str, ...], _Windows] = {}
+
+    def tiles(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        kept: Kept,
+        own: OwnKept,
+        metrics: Sequence[Metric],
+        derived: Mapping[str, DerivedMetric],
+        now_s: int,
+    ) -> tuple[Tile, ...]:
+        """Windows, spark and events of the last minute of each metric, in order."""
+        alike: dict[tuple[int, ...], tuple[Kept, list[Metric]]] = {}
+        oldest = now_s - 2 * max(WINDOWS.values()) - WIDTH[QUARTER]
+        for metric in metrics:
+            of_parts = kept_for([name for name, _ in _parts(metric, derived)], kept, own)
+            key = tuple(max(oldest, of_parts.kept_from[level]) for level in (SECOND, MINUTE, QUARTER))
+            alike.setdefault(key, (of_parts, []))[1].append(metric)
+        groups = {tuple(metric.name for metric in found): (of_parts, found) for of_parts, found in alike.values()}
+        with self._lock:
+            self._windows = windows = {names: self._windows.get(names) or _Windows() for names in groups}
+        made = [
+            windows[names].tiles(cursor, of_parts, found, derived, now_s) for names, (of_parts, found) in groups.items()
+        ]
+        tiles = {tile.metric.name: tile for group in made for tile in group}
+        return tuple(tiles[metric.name] for metric in metrics)
+
+
+class _Windows:
+    """The tiles of metrics that the same is kept of."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -104,7 +138,6 @@ class Rolling:
         derived: Mapping[str, DerivedMetric],
         now_s: int,
     ) -> tuple[Tile, ...]:
-        """Windows, spark and events of the last minute of each metric, in order."""
         made_of = {metric.name: _parts(metric, derived) for metric in metrics}
         parts = sorted({part for found in made_of.values() for part in found})
         totals = _Totals(cursor, sorted({metric for metric, _ in parts}))
@@ -113,6 +146,8 @@ class Rolling:
         grid = cuts.grid(read, tuple(cuts.spans))
         values = {part: totals.values(grid, part, tuple(cuts.spans)) for part in parts if not _is_dear(part)}
         values |= self._estimates(totals, cuts, kept, read, [part for part in parts if _is_dear(part)], now_s)
+        gone = [name for name, (start, _) in cuts.spans.items() if start < kept.kept_from[QUARTER]]
+        values = {part: {**found, **dict.fromkeys(gone)} for part, found in values.items()}
         events = totals.column(grid, "count")[list(cuts.spans).index("1m")]
         return tuple(
             _tile(metric, [values[part] for part in made_of[metric.name]],

@@ -18,7 +18,8 @@ from aggregates.deltas import Delta, Header, SourceRecord
 from aggregates.duplicates import BoolArray, DuplicateWindow, IdRecord, SeenIds
 from aggregates.grouping import Events, joined, no_rows, rows_of
 from aggregates.newest import Points
-from ingest.events import DecodedEvents, Undecodable, decode
+from aggregates.soundness import read
+from ingest.events import DecodedEvents, Undecodable
 from ingest.log import LogRecord, checksum
 from ingest.series import Kind
 
@@ -64,7 +65,8 @@ class PartitionRollup:
         totals_from: int | None = None,
     ) -> None:
         self.source = source
-        self._resume = next_offset
+        self._covered = next_offset
+        """Where the next delta begins: everything below is covered by deltas or needs none."""
         self._totals_from = next_offset if totals_from is None else totals_from
         self._expected = state_from
         self._seen = SeenIds(window)
@@ -78,14 +80,26 @@ class PartitionRollup:
     @property
     def replaying(self) -> bool:
         """Whether records are still read for the state alone."""
-        return self._expected < self._resume
+        return self._expected < self._covered
+
+    @property
+    def ids_bytes(self) -> int:
+        """Memory of the ids seen."""
+        return self._seen.bytes
+
+    @property
+    def totals_bytes(self) -> int:
+        """Memory of the newest points of running totals."""
+        return self._totals.bytes
 
     @property
     def state_bytes(self) -> int:
-        return self._seen.bytes + self._totals.bytes
+        """Memory of all that is remembered."""
+        return self.ids_bytes + self.totals_bytes
 
     def skip_to(self, offset: int) -> None:
-        """Accept that the log holds no record below `offset` (control records, or nothing was ever there)."""
+        """Accept that the log holds no record from `next_offset` to `offset` (control records): the offsets between
+        belong to the next delta, so that deltas lie end to end."""
         self._expected = max(self._expected, offset)
 
     def add(self, records: Sequence[LogRecord]) -> Delta | None:
@@ -95,14 +109,14 @@ class PartitionRollup:
         for expected, record in enumerate(records, self._expected):
             if record.offset != expected:
                 raise Gap(expected, record.offset)
-        known = sum(record.offset < self._resume for record in records)
+        known = sum(record.offset < self._covered for record in records)
         if known:
             self._rebuild(records[:known])
         return self._delta(records[known:]) if known < len(records) else None
 
     def _rebuild(self, records: Sequence[LogRecord]) -> None:
         """Take in records for the state alone."""
-        found = [(record, decode(record.value)) for record in records]
+        found = [(record, read(record.value)) for record in records]
         readable = [_Readable(record, events) for record, events in found if isinstance(events, DecodedEvents)]
         flags = self._seen.mark([_ids(item) for item in readable])
         later = [i for i, item in enumerate(readable) if item.record.offset >= self._totals_from]
@@ -112,7 +126,7 @@ class PartitionRollup:
         self._expected += len(records)
 
     def _delta(self, records: Sequence[LogRecord]) -> Delta:
-        found = [(record, decode(record.value)) for record in records]
+        found = [(record, read(record.value)) for record in records]
         readable = [_Readable(record, events) for record, events in found if isinstance(events, DecodedEvents)]
         accepted: dict[int, list[tuple[int, int]]] = {}
         metrics: list[str] = []
@@ -122,12 +136,13 @@ class PartitionRollup:
             metrics, accepted = _accepted(readable)
         else:
             rows = no_rows()
-        self._expected += len(records)
+        first, self._covered = self._covered, self._expected + len(records)
+        self._expected = self._covered
         starts = [start for start in (self._seen.oldest_offset, self._totals.starts_at) if start is not None]
         header = Header(
             topic_id=self.source.topic_id,
             partition=self.source.partition,
-            first_offset=records[0].offset,
+            first_offset=first,
             next_offset=self._expected,
             crc=checksum(records[-1].value),
             state_from=min(starts, default=self._expected),
@@ -148,7 +163,8 @@ class PartitionRollup:
             for item, count in zip(readable, counts, strict=True)
         ]
         keys = events.structs.field("key").to_numpy()[events.series[rows]]
-        points = Points(keys, events.times[rows], events.values[rows], np.full(len(rows), NO_START))
+        starts = np.full(len(rows), NO_START) if events.starts is None else events.starts[rows]
+        points = Points(keys, events.times[rows], events.values[rows], starts)
         values, duplicate = events.values.copy(), events.duplicate.copy()
         values[rows], later = self._totals.take(records, points)
         duplicate[rows] |= ~later

@@ -54,6 +54,10 @@ CREATE TABLE levels (
     folded_until BIGINT  NOT NULL
 );
 
+-- From when on buckets of a metric are kept that has a retention of its own, by level: for it this holds instead of
+-- kept_from of `levels`.
+CREATE TABLE metric_levels (metric VARCHAR NOT NULL, level VARCHAR NOT NULL, kept_from BIGINT NOT NULL);
+
 -- Sealed buckets to be merged once more, because of rows that came without being late (imported history, mostly).
 CREATE TABLE touched (level VARCHAR NOT NULL, time BIGINT NOT NULL, noted BIGINT NOT NULL);  -- noted: sealed_until of 1m
 

@@ -10,7 +10,7 @@ Four kinds of work, each on rows that a condition on `time` and `known` picks, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import tzinfo
 
 import duckdb
@@ -21,6 +21,7 @@ from aggregates.days import day_starts
 from aggregates.families import FIRST_LEVEL, closed, table_of
 from aggregates.levels import DAY, LEVELS, MINUTE, QUARTER, SECOND, WIDTH, Kept, start_of
 from aggregates.merge import NEWEST
+from aggregates.retention import Expiry, OwnKept
 from aggregates.uniques import merge_gathered
 
 MEASURES = (
@@ -221,9 +222,39 @@ def _bounds(connection: duckdb.DuckDBPyConnection) -> list[object]:
     return list(connection.execute("SELECT min(time), max(time) FROM folding").fetchone() or (0, 0))
 
 
-def delete(connection: duckdb.DuckDBPyConnection, kept_from: dict[str, int]) -> None:
-    """Delete the buckets of the given levels that begin before the given times (epoch s)."""
-    for level, start in kept_from.items():
-        for family, what in tables(level):
-            connection.execute(f"DELETE FROM {table_of(family, what, level)} WHERE time < ?", [start])
+def delete(connection: duckdb.DuckDBPyConnection, expiry: Expiry, apart: Collection[str]) -> None:
+    """Delete the buckets that are due, and note what is kept now.
+
+    Args:
+        apart: all metrics that stood apart until now; nothing of them is meant by what the others share.
+    """
+    for level, start in expiry.shared.items():
+        _delete(connection, level, start, "NOT " if apart else "", sorted(apart))
         connection.execute("UPDATE levels SET kept_from = ? WHERE level = ?", [start, level])
+    for (level, start), metrics in expiry.by_time().items():
+        _delete(connection, level, start, "", metrics)
+    store_own_kept(connection, expiry.own)
+
+
+def _delete(connection: duckdb.DuckDBPyConnection, level: str, start: int, negate: str, metrics: list[str]) -> None:
+    """Delete the buckets of a level that begin before `start`, of some metrics or of all others; of all if there are
+    none."""
+    for family, what in tables(level):
+        ids = "SELECT series_id FROM series" if family == "series" else "SELECT group_id FROM groups"
+        chosen = f" AND id {negate}IN ({ids} WHERE list_contains(?::VARCHAR[], metric))" if metrics else ""
+        connection.execute(
+            f"DELETE FROM {table_of(family, what, level)} WHERE time < ?{chosen}",
+            [start, *([metrics] if metrics else [])],
+        )
+
+
+def store_own_kept(connection: duckdb.DuckDBPyConnection, own: OwnKept) -> None:
+    """Replace what is kept of the metrics that stand apart."""
+    connection.execute("DELETE FROM metric_levels")
+    rows = [(metric, level, start) for metric, levels in own.items() for level, start in levels.items()]
+    if rows:
+        connection.register("own_levels", pa.table({
+            name: [row[place] for row in rows] for place, name in enumerate(("metric", "level", "kept_from"))
+        }))  # fmt: skip
+        connection.execute("INSERT INTO metric_levels BY NAME FROM own_levels")
+        connection.unregister("own_levels")

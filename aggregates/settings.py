@@ -41,10 +41,11 @@ class ReadModelSettings:
     timezone: str = "UTC"
     """IANA name: whose days the day level holds."""
     retention_1s_hours: float = 2.0
-    retention_1m_days: float = 15.0
-    retention_15m_days: float = 100.0
+    """A metric may have a retention of its own in the registry."""
+    retention_1m_days: float | None = 15.0
+    """None, here and below: for ever."""
+    retention_15m_days: float | None = 100.0
     retention_1d_days: float | None = None
-    """None: for ever."""
     as_of_days: float = 30.0
     """So long it is told what was known when; then restatements become part of the baseline."""
     retention_rejected_days: float = 30.0
@@ -60,10 +61,10 @@ class ReadModelSettings:
     @property
     def keep_s(self) -> dict[str, float | None]:
         """Level → how long its buckets are kept, in seconds."""
-        days = self.retention_1d_days
-        return {
-            SECOND: 3600 * self.retention_1s_hours,
-            MINUTE: DAY_S * self.retention_1m_days,
-            QUARTER: DAY_S * self.retention_15m_days,
-            DAY: None if days is None else DAY_S * days,
+        units: dict[str, tuple[float | None, int]] = {
+            SECOND: (self.retention_1s_hours, 3600),
+            MINUTE: (self.retention_1m_days, DAY_S),
+            QUARTER: (self.retention_15m_days, DAY_S),
+            DAY: (self.retention_1d_days, DAY_S),
         }
+        return {level: None if number is None else number * unit for level, (number, unit) in units.items()}

@@ -1,17 +1,19 @@
 """The read model's only writer.
 
 One thread applies deltas; a batch of deltas, the positions behind it and the series it is the first to mention are
-one transaction. Readers take cursors of the same connection and see whole transactions only. Any database error here
-is fatal: the process ends and is started again, the file is what the last commit left.
+one transaction. Readers take cursors of the same connection and see whole transactions only. A full disk changes
+nothing: what is in memory is made to agree with the file again. Any other database error here is fatal: the process
+ends and is started again, the file is what the last commit left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import numpy as np
@@ -19,17 +21,22 @@ import pyarrow as pa
 
 from aggregates import contents, ledger, rows, sealing
 from aggregates.catalogue import Catalogue, SeriesFields, Views
+from aggregates.checkpoints import Checkpoints
 from aggregates.contents import SourcePosition
-from aggregates.database import open_file
+from aggregates.database import NoRoom, open_file, sentence
 from aggregates.days import day_start
 from aggregates.deltas import Delta
 from aggregates.families import FanOut
 from aggregates.incoming import Counted, Fresh, counted
-from aggregates.levels import MINUTE, QUARTER, Kept, expired
+from aggregates.levels import MINUTE, QUARTER, Kept
 from aggregates.positions import Position
+from aggregates.retention import KeepS, OwnKept, Retention, due, set_apart
 
 GRACE_S = 10
 AS_OF_S = 30 * 86_400
+NO_RECORD_MS = -1
+"""Append time of no record."""
+_NOTHING: Mapping[str, KeepS] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,27 @@ class Store:
         self, path: Path, views: Views, zone: tzinfo = UTC, grace_s: int = GRACE_S, as_of_s: int = AS_OF_S
     ) -> None:
         self.zone, self.grace_s = zone, grace_s
+        self._path, self._views = path, views
         self._as_of_s = as_of_s
+        self._checkpoints = Checkpoints(path)
         self._connection = open_file(path)
-        contents.check_version(self._connection)
-        self.kept: Kept = contents.use_zone(self._connection, zone, contents.load_kept(self._connection))
-        self.catalogue = Catalogue(views)
-        contents.load_catalogue(self._connection, self.catalogue, self.kept)
+        try:
+            contents.check_version(self._connection)
+            contents.use_zone(self._connection, zone, contents.load_kept(self._connection))
+            self._load()
+        except duckdb.Error as error:
+            if (told := sentence(path, error)) is None:
+                raise
+            raise told from error
+
+    def _load(self) -> None:
+        """Everything that is kept in memory beside the file."""
+        self.kept: Kept = contents.load_kept(self._connection)
+        catalogue = Catalogue(self._views)
+        contents.load_catalogue(self._connection, catalogue, self.kept)
+        self.own_kept: OwnKept = contents.load_own_kept(self._connection)
+        """What is kept of metrics that stand apart."""
+        self.catalogue = catalogue
         self.sources = contents.load_sources(self._connection)
         """(topic id, partition) → position in `events`."""
         self._restated: sealing.Restated | None = None
@@ -85,14 +107,29 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One transaction of the writer's thread, for the tables of `aggregates.letter_store` too."""
+        """One transaction of the writer's thread, for the tables of `aggregates.letter_store` too. Raises `NoRoom` when
+        the disk is full: then nothing has changed; `StoreError` when the file has to be opened anew."""
+        try:
+            with self._transaction():
+                yield self._connection
+            self._checkpoints.after_commit(self._connection)
+        except duckdb.Error as error:
+            if (told := sentence(self._path, error)) is None:
+                raise
+            if isinstance(told, NoRoom):
+                self._load()
+            raise told from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._connection.execute("BEGIN")
         try:
-            yield self._connection
+            yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # a database that has given up takes no command; the first error tells more
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
+        self._connection.execute("COMMIT")  # rolls back when it fails
 
     def meta(self, name: str) -> str:
         return contents.meta(self._connection, name)
@@ -135,12 +172,13 @@ class Store:
         if parts:
             together = Counted.together(parts)
             events = int(together.partials.count.sum())
-            fan_out = FanOut(self.catalogue, self.kept, self.zone)
+            fan_out = FanOut(self.catalogue, self.kept, self.zone, own_kept=self.own_kept)
             for table, found in fan_out.tables(together):
                 rows.insert(connection, table, found.table())
             self._note_restated(fan_out.restated)
             rows.insert_touched(connection, fan_out.touched, self.kept.sealed_until[MINUTE])
         rows.insert_values(connection, "undecodable", [row for found in fresh for row in found.undecodable()])
+        rows.insert_values(connection, "lost", [row for found in fresh for row in found.lost()])
         ledger.note(connection, ledger.entries(fresh))
         return events
 
@@ -171,7 +209,9 @@ class Store:
         first = 0 if known is None else known.next_offset
         if next_offset <= first:
             return
-        record_ms, history_from = (0, next_offset) if known is None else (known.record_ms, known.history_from)
+        record_ms, history_from = (
+            (NO_RECORD_MS, next_offset) if known is None else (known.record_ms, known.history_from)
+        )
         position = SourcePosition(topic_id, partition, next_offset, 0, record_ms, history_from)
         with self.writing() as connection:
             rows.insert_values(connection, "lost", [(topic_id, partition, first, next_offset, noted_ms)])
@@ -203,22 +243,32 @@ class Store:
                 [source.topic_id, source.partition, source.next_offset],
             )
 
-    def retain(self, now_s: int, keep_s: Mapping[str, float | None]) -> bool:
-        """Delete what is older than each level keeps (level → seconds, None for ever), and fold restatements beyond
-        the horizon of `as_of`; returns whether there was anything."""
+    def set_apart(self, metrics: Collection[str]) -> None:
+        """From now on these metrics are kept by themselves, as `retain` says."""
+        if not self.own_kept.keys() >= set(metrics):
+            own = set_apart(metrics, self.catalogue.metrics.keys(), self.kept, self.own_kept)
+            with self.writing() as connection:
+                sealing.store_own_kept(connection, own)
+            self.own_kept = own
+
+    def retain(self, now_s: int, keep_s: KeepS, own: Mapping[str, KeepS] = _NOTHING) -> bool:
+        """Delete what is older than each level keeps (level → seconds, None for ever), of the metrics in `own` than
+        is said there, and fold restatements beyond the horizon of `as_of`; returns whether there was anything."""
+        self.set_apart(own)
         kept = self.kept
-        moved = expired(now_s, keep_s, kept, self.zone)
+        expiry = due(now_s, Retention(keep_s, own), kept, self.own_kept, self.zone)
         horizon = min(day_start(now_s - self._as_of_s, self.zone), kept.sealed_until[MINUTE])
-        if not moved and horizon <= kept.folded_until:
+        if not expiry and expiry.own == self.own_kept and horizon <= kept.folded_until:
             return False
-        kept_from = {**kept.kept_from, **moved}
+        moved, kept_from = expiry.shared, {**kept.kept_from, **expiry.shared}
         with self.writing() as connection:
-            sealing.delete(connection, moved)
+            sealing.delete(connection, expiry, self.own_kept.keys())
             if MINUTE in moved or QUARTER in moved:
                 ledger.retain(connection, kept.kept_from[MINUTE], kept_from[MINUTE], kept_from[QUARTER])
             if horizon > kept.folded_until:
                 sealing.fold(connection, horizon)
         self.kept = Kept(kept.sealed_until, kept_from, max(horizon, kept.folded_until))
+        self.own_kept = expiry.own
         return True
 
 
@@ -238,7 +288,14 @@ def _advance(sources: dict[tuple[str, int], SourcePosition], delta: Delta) -> in
         header.partition,
         header.next_offset,
         header.crc,
-        header.records[-1].timestamp_ms,
+        _record_ms(delta, known),
         start if known is None else known.history_from,
     )
     return start
+
+
+def _record_ms(delta: Delta, known: SourcePosition | None) -> int:
+    """Append time of the newest record counted in. A loss moves it not: nothing is known of what is gone."""
+    if delta.header.records:
+        return delta.header.records[-1].timestamp_ms
+    return NO_RECORD_MS if known is None else known.record_ms

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,8 @@ class Reader(Protocol):
         """First offset wanted of each assigned partition; called on every assignment."""
 
     async def handle(self, records: Mapping[int, list[LogRecord]]) -> None:
-        """Take in records, in order within a partition. Raising ends the stream."""
+        """Take in records, in order within a partition, read from the positions asked for last. Raising ends the
+        stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,31 @@ class StreamOptions:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A record, and the seek (by number) it was read behind."""
+
+    record: Any
+    seek: int
+
+
 class _Thread(AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._rejoins_s = list(_REJOINS_S)
+        self._seek = 0
+
+    async def _fetch_records(self, *arguments: Any, **options: Any) -> Any:
+        found = await super()._fetch_records(*arguments, **options)
+        return {tp: [_Fetched(record, self._seek) for record in records] for tp, records in found.items()}
+
+    async def seek_numbered(self, number: int, positions: Mapping[TP, int]) -> None:
+        """Seek, and mark what is fetched from here on with the seek's number."""
+        await self.call_thread(self._numbered, number, positions)
+
+    async def _numbered(self, number: int, positions: Mapping[TP, int]) -> None:
+        self._seek = number
+        await self._seek_wait(self._ensure_consumer(), positions)  # seeks before it waits for anything
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -98,13 +120,27 @@ class _Consumer(Consumer):
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Called whenever Faust decides where to read on: our positions replace the broker's."""
-        base = await super().seek_to_committed()
+        """Called whenever Faust decides where to read on, sometimes twice at once. The broker's commits play no part:
+        the seek to them may come late, behind that to our positions."""
         app = cast("TopicStream", self.app)
-        own = await app.start_positions({tp for tp in self.assignment() if tp.topic == app.options.topic})
-        if own:
-            await self.seek_wait(own)
-        return {**base, **own}
+        assigned = {tp for tp in self.assignment() if tp.topic == app.options.topic}
+        return await app.start_from(assigned, cast("_Thread", self._thread).seek_numbered)
+
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        message: Any = super()._to_message(tp, record.record)
+        message.seek = record.seek
+        return message
+
+    async def getmany(self, timeout: float) -> AsyncIterator[Any]:
+        """Faust notes every record it passed on as read, and drops what lies before it. A seek may happen while it
+        passes one on: its note would then drop what has to be read again."""
+        app = cast("TopicStream", self.app)
+        found: Any = super().getmany(timeout)
+        async for tp, message in found:
+            if message.seek == app.seek:
+                yield tp, message
+                if message.seek != app.seek:
+                    self._read_offset[tp] = None
 
     async def _wait_next_records(self, timeout: float) -> Any:
         if self.flow_active and self._buffered_partitions and not self._get_active_partitions():
@@ -151,6 +187,8 @@ class TopicStream(faust.App):
         self.failure: asyncio.Future[BaseException] | None = None
         self._reader = reader
         self._turn: asyncio.Lock | None = None
+        self.seek = 0
+        """Number of the newest seek."""
         source = self.topic(options.topic, partitions=options.partitions)
         self.agent(source, name="reader")(self._consume)
 
@@ -162,15 +200,21 @@ class TopicStream(faust.App):
             self._turn = asyncio.Lock()
         return self._turn
 
-    async def start_positions(self, assigned: set[TP]) -> dict[TP, int]:
-        """The reader's positions; an error ends the stream."""
+    async def start_from(
+        self, assigned: set[TP], seek: Callable[[int, Mapping[TP, int]], Awaitable[None]]
+    ) -> Mapping[TP, int]:
+        """Ask the reader for its positions and seek to them, as one step: what was fetched before belongs to what the
+        reader was then, and is dropped. An error of the reader ends the stream."""
         async with self._lock():
+            self.seek += 1
             try:
                 found = await self._positions(frozenset(tp.partition for tp in assigned))
             except Exception as error:
                 self.fail(error)
                 raise
-        return {TP(self.options.topic, partition): offset for partition, offset in found.items()}
+            positions = {TP(self.options.topic, partition): offset for partition, offset in found.items()}
+            await seek(self.seek, positions)
+        return positions
 
     async def _positions(self, partitions: frozenset[int]) -> Mapping[int, int]:
         """Asks again while Kafka does not answer: an assignment often comes while a broker is just starting."""
@@ -186,14 +230,10 @@ class TopicStream(faust.App):
     async def _consume(self, stream: Any) -> None:
         async for events in stream.noack_take(_TAKE_RECORDS, within=_TAKE_WITHIN_S):
             started = time.perf_counter()
-            batch: MutableMapping[int, list[LogRecord]] = {}
-            for event in events:
-                message = event.message
-                record = LogRecord(message.offset, round(message.timestamp * 1000), event.value)
-                batch.setdefault(message.partition, []).append(record)
             try:
                 async with self._lock():
-                    await self._reader.handle(batch)
+                    if batch := self._fresh(events):
+                        await self._reader.handle(batch)
             except Exception as error:
                 self.fail(error)
                 await asyncio.Event().wait()  # never on to the next batch; the process is about to end
@@ -202,6 +242,17 @@ class TopicStream(faust.App):
             # A batch costs much the same whatever its size: resting in proportion to the last one makes them fewer
             # and larger under load, and costs an idle system some milliseconds.
             await asyncio.sleep(min(_REST_SHARE * (time.perf_counter() - started), _LONGEST_REST_S))
+
+    def _fresh(self, events: Iterable[Any]) -> dict[int, list[LogRecord]]:
+        """Records by partition, without those that were fetched before the last seek: they wait in buffers over a
+        rebalance, and are read again or are no longer this process's."""
+        batch: dict[int, list[LogRecord]] = {}
+        for event in events:
+            message = event.message
+            if message.seek == self.seek:
+                record = LogRecord(message.offset, round(message.timestamp * 1000), event.value)
+                batch.setdefault(message.partition, []).append(record)
+        return batch
 
     def fail(self, error: BaseException) -> None:
         """Remember the first error; whoever runs the stream ends the process."""

@@ -22,6 +22,9 @@ class RollupTelemetry:
         )
         self.lag = Gauge("tallyboard_rollup_lag_records", "Records not rolled up", ["partition"], registry=registry)
         self.ids_bytes = Gauge("tallyboard_rollup_ids_bytes", "Memory of remembered ids", registry=registry)
+        self.totals_bytes = Gauge(
+            "tallyboard_rollup_totals_bytes", "Memory of the newest points of running totals", registry=registry
+        )
 
 
 class ProjectionTelemetry:

@@ -24,14 +24,18 @@ def revise(connection: duckdb.DuckDBPyConnection, revision: Revision, kept: Kept
         return
     members = np.array(revision.memberships, np.int64)
     connection.register("joined", pa.table({"series_id": members[:, 0], "group_id": members[:, 1]}))
-    connection.execute("CREATE OR REPLACE TEMP TABLE joining AS FROM joined")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE joining AS SELECT j.*, coalesce(m.kept_from, ?) AS seconds_from FROM joined j "
+        "JOIN series USING (series_id) LEFT JOIN metric_levels m ON m.metric = series.metric AND m.level = ?",
+        [kept.kept_from[SECOND], SECOND],
+    )
     connection.unregister("joined")
-    connection.execute("INSERT INTO series_groups BY NAME FROM joining")
+    connection.execute("INSERT INTO series_groups BY NAME SELECT series_id, group_id FROM joining")
     for level in LEVELS:
         _fill(connection, "", level, level, "1 = 1")
         for what in SKETCHES:
             if level == SECOND:
-                _fill(connection, what, MINUTE, SECOND, f"s.time >= {kept.kept_from[SECOND]}")
+                _fill(connection, what, MINUTE, SECOND, "s.time >= j.seconds_from")
             else:  # what is not sealed yet comes with the seconds
                 _fill(connection, what, level, level, f"s.time < {kept.sealed_until[level]}")
     _merge_reopened(connection, revision)

@@ -75,22 +75,23 @@ class RollupWorker:
         start = time.perf_counter()
         await asyncio.gather(*(self._roll(partition, found) for partition, found in records.items()))
         self._telemetry.seconds.observe(time.perf_counter() - start)
-        self._telemetry.ids_bytes.set(sum(rollup.state_bytes for rollup in self._rollups.values()))
+        self._telemetry.ids_bytes.set(sum(rollup.ids_bytes for rollup in self._rollups.values()))
+        self._telemetry.totals_bytes.set(sum(rollup.totals_bytes for rollup in self._rollups.values()))
 
     async def _roll(self, partition: int, records: list[LogRecord]) -> None:
         rollup = self._rollups[partition]
-        for run in runs(record for record in records if record.offset >= rollup.next_offset):
-            if run[0].offset > rollup.next_offset:
+        for run in runs(records):
+            if run[0].offset != rollup.next_offset:
                 await self._pass_hole(rollup, run[0].offset)
             delta = rollup.add(run)
             if delta is not None:
                 await self._send(partition, delta)
 
     async def _pass_hole(self, rollup: PartitionRollup, found: int) -> None:
-        """Offsets that are missing inside the log are legal (control records); records that retention removed, or
-        that were not delivered, are not."""
+        """Offsets that are missing inside the log are legal (control records); records that retention removed, that
+        were not delivered, or that came again, are not: a client begins anew when its position is not in the log."""
         partition, expected = rollup.source.partition, rollup.next_offset
-        behind = await self._ask(self._log.read, self._topics.events, partition, expected)
+        behind = await self._ask(self._log.read, self._topics.events, partition, expected) if found > expected else None
         if behind is None or behind.offset != found:
             raise PositionError(
                 f"{self._topics.events}, partition {partition}: expected offset {expected}, got {found}"

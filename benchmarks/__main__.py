@@ -1,16 +1,20 @@
-"""`python -m benchmarks [name …]`: run, check the answers, print a table. Without a name: all of them."""
+"""`python -m benchmarks [name …]`: run, check the answers, print a table. Without a name: all of them.
+
+`--events N` makes `hundred_million` smaller, such as 2,000,000 to try the benchmark itself.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 
-from benchmarks import end_to_end, freshness, month, projector_alone, rollup_alone, write_side
+from benchmarks import end_to_end, freshness, hundred_million, month, projector_alone, rollup_alone, write_side
 from benchmarks.stack import running_stack
-from ingest.series import Kind
 
 RUNS = 3
 EVENTS = 2_000_000
@@ -27,13 +31,15 @@ def run_end_to_end() -> None:
                 end_to_end.measure(stack, 200_000, connections, ids=ids, seed=100 + seed)  # warm
                 runs.append(end_to_end.measure(stack, EVENTS, connections, ids=ids, seed=seed))
                 memory = ", ".join(f"{role} {mb:.0f}" for role, (_, mb) in stack.usage().items())
+                stored = ", ".join(f"{name} {size / (EVENTS + 200_000):.1f}" for name, size in stack.stored().items())
         visible = sorted(run.visible for run in runs)
         spent = {role: statistics.median(run.cpu_us[role] for run in runs) for role in runs[0].cpu_us}
         cpu = ", ".join(f"{role} {us:.2f}" for role, us in spent.items())
         print(
             f"| {connections} connections{', ids' if ids else ''} "
             f"| {visible[0]:,.0f} / **{statistics.median(visible):,.0f}** / {visible[-1]:,.0f} "
-            f"| {statistics.median(run.acknowledged for run in runs):,.0f} | {cpu}; MB: {memory} |",
+            f"| {statistics.median(run.acknowledged for run in runs):,.0f} | {cpu}; MB: {memory}; "
+            f"bytes an event: {stored} |",
             flush=True,
         )
 
@@ -84,15 +90,6 @@ def _print_batches(name: str, runs: list[write_side.Batches]) -> None:
     print(f"| {name} | {middle} | {cpu:.2f} | {1e6 / cpu:,.0f} |", flush=True)
 
 
-def run_projector_alone() -> None:
-    """Deltas into a read model, without Kafka."""
-    for kind in (Kind.COUNTER, Kind.DISTRIBUTION):
-        run = projector_alone.measure(kind)
-        print(
-            f"{kind}: {run.rows / run.wall_s:,.0f} delta rows/s, {run.rows / run.cpu_s:,.0f} a CPU second", flush=True
-        )
-
-
 def run_month() -> None:
     """Days of steady load: does the file stay level?"""
     for day, (size, rows) in month.measure().items():
@@ -104,22 +101,28 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "freshness": run_freshness,
     "write_side": run_write_side,
     "rollup_alone": rollup_alone.main,
-    "projector_alone": run_projector_alone,
+    "projector_alone": projector_alone.main,
     "month": run_month,
+    "hundred_million": hundred_million.main,
 }
 
 
-def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in BENCHMARKS]
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks", description="; ".join(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="name")
+    parser.add_argument("--events", type=int, default=hundred_million.EVENTS, help="of hundred_million")
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
-        print(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
-        return 2
+        parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    BENCHMARKS["hundred_million"] = partial(hundred_million.main, given.events)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
-    for name in names or BENCHMARKS:
+    for name in given.names or BENCHMARKS:
         print(f"## {name}\n", flush=True)
         BENCHMARKS[name]()
         print()
     return 0
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

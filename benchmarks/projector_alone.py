@@ -1,11 +1,14 @@
 """The projector alone: deltas into a read model of its own, sealing and retention on the way. No Kafka.
 
-10,000 active series of one metric, three views beside the total. Every series has one event a second; half of the
-series are in each record. Sums are checked in every level before a number is given.
+10,000 active series, three views beside the total. Every series has one event a second, so a delta row stands for one
+event: the most rows that so many events can make. Half of the series are in each record. The series are counters of
+one metric, distributions of another, or a mix of both; a value of a distribution is anything from 1 to 100,000, so that
+nearly every event has a bin of its own. Sums are checked in every level before a number is given.
 """
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,10 +28,13 @@ from ingest import events
 from ingest.log import LogRecord
 from ingest.series import Kind, Series, SeriesTable
 
-METRIC = "orders.revenue"
+METRICS = {Kind.COUNTER: "orders.revenue", Kind.DISTRIBUTION: "request.duration"}
+MIXES = {"counters": 0, "a quarter distributions": 1, "distributions": 4}
+"""Name → distributions among four series that follow each other."""
 COUNTRIES, PRODUCTS, SHOPS = 10, 100, 10
 SERIES = COUNTRIES * PRODUCTS * SHOPS
-VIEWS = {METRIC: [["country"], ["product"], ["country", "product"]]}
+SETS = [["country"], ["product"], ["country", "product"]]
+VIEWS = dict.fromkeys(METRICS.values(), SETS)
 PARTITIONS = 4
 START_S = 1_795_428_000
 RECORDS_A_DELTA = 4
@@ -46,19 +52,25 @@ class Run:
     file_bytes: int
 
 
-def series_table(kind: Kind) -> SeriesTable:
+def kind_of(number: int, distributions: int) -> Kind:
+    """Of the series with this number; a record has every other series."""
+    return Kind.DISTRIBUTION if number // 2 % 4 < distributions else Kind.COUNTER
+
+
+def series_table(distributions: int) -> SeriesTable:
     table = SeriesTable()
     for number in range(SERIES):
+        kind = kind_of(number, distributions)
         country, rest = divmod(number, PRODUCTS * SHOPS)
         product, shop = divmod(rest, SHOPS)
         named = (("country", f"c{country}"), ("product", f"p{product}"), ("shop", f"s{shop}"))
-        table.intern(Series(METRIC, kind, named))
+        table.intern(Series(METRICS[kind], kind, named))
     return table
 
 
-def records(kind: Kind, seconds: int, seed: int = 1) -> Iterator[tuple[int, LogRecord, int, float]]:
+def records(distributions: int, seconds: int, seed: int = 1) -> Iterator[tuple[int, LogRecord, int, float]]:
     """(partition, record, events, sum of values) of `seconds` of steady load; values are whole cents."""
-    table, draw = series_table(kind), np.random.default_rng(seed)
+    table, draw = series_table(distributions), np.random.default_rng(seed)
     offsets = [0] * PARTITIONS
     for half in range(2 * seconds):
         at_ms = 1000 * START_S + 500 * half
@@ -77,13 +89,13 @@ def records(kind: Kind, seconds: int, seed: int = 1) -> Iterator[tuple[int, LogR
         yield -1, LogRecord(0, at_ms, None), 0, float(cents.sum()) / 100
 
 
-def deltas(kind: Kind, seconds: int) -> tuple[list[bytes], int, float]:
+def deltas(distributions: int, seconds: int) -> tuple[list[bytes], int, float]:
     """The deltas of a run, as record values; events and sum of them."""
     rollups = [PartitionRollup(Source("0" * 32, p), 0, 0, DuplicateWindow()) for p in range(PARTITIONS)]
     waiting: list[list[LogRecord]] = [[] for _ in range(PARTITIONS)]
     found: list[bytes] = []
     count, total = 0, 0.0
-    for partition, record, number, value in records(kind, seconds):
+    for partition, record, number, value in records(distributions, seconds):
         count, total = count + number, total + value
         if partition < 0:
             continue
@@ -97,9 +109,10 @@ def deltas(kind: Kind, seconds: int) -> tuple[list[bytes], int, float]:
     return found, count, total
 
 
-def measure(kind: Kind, seconds: int = 240) -> Run:
-    """Apply `seconds` of load. Raises `AssertionError` when the tables do not hold it."""
-    found, count, total = deltas(kind, seconds)
+def measure(distributions: int, seconds: int = 240) -> Run:
+    """Apply `seconds` of load, of a mix with so many distributions (`MIXES`). Raises `AssertionError` when the tables
+    do not hold it."""
+    found, count, total = deltas(distributions, seconds)
     keep_s = ReadModelSettings().keep_s
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dashboard.duckdb"
@@ -121,20 +134,35 @@ def measure(kind: Kind, seconds: int = 240) -> Run:
                 sealing += time.perf_counter() - began
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         store.seal(START_S + 2 * 86_400)
-        check(store, kind, count, total)
+        check(store, count, total, count * distributions // 4)
         store.close()
         return Run(rows, wall, cpu, sealing, path.stat().st_size)
 
 
-def check(store: Store, kind: Kind, count: int, total: float) -> None:
-    """Every level of every family holds all events."""
+def check(store: Store, count: int, total: float, binned: int) -> None:
+    """Every level of every family holds all events, and the bins of those that have some."""
     with store.reader() as cursor:
         for level in ("1s", "1m", "15m", "1d"):
-            for family, times in (("total", 1), ("view", len(VIEWS[METRIC])), ("series", 1)):
+            for family, times in (("total", 1), ("view", len(SETS)), ("series", 1)):
                 sql = f"SELECT sum(count), sum(sum) FROM {family}_{level}"  # noqa: S608
                 events_found, sum_found = cursor.execute(sql).fetchone() or (0, 0)
                 assert events_found == times * count, (family, level, events_found, times * count)
                 assert abs(sum_found - times * total) < 1e-6 * times * total, (family, level, sum_found, total)
-                if kind is Kind.DISTRIBUTION and (family, level) != ("series", "1s"):
-                    sql = f"SELECT sum(n) FROM {family}_bins_{level}"  # noqa: S608
-                    assert (cursor.execute(sql).fetchone() or (0,))[0] == times * count, (family, level)
+                if (family, level) != ("series", "1s"):
+                    sql = f"SELECT coalesce(sum(n), 0) FROM {family}_bins_{level}"  # noqa: S608
+                    assert (cursor.execute(sql).fetchone() or (0,))[0] == times * binned, (family, level)
+
+
+def main(runs: int = 3) -> None:
+    """Print a table: each mix `runs` times, the median of wall time and of CPU time."""
+    print("| projector alone | delta rows/s (min / median / max) | a CPU second | bytes a row |")
+    print("|---|---|---|---|")
+    for name, distributions in MIXES.items():
+        found = sorted((measure(distributions) for _ in range(runs)), key=lambda run: run.wall_s)
+        speeds = [run.rows / run.wall_s for run in reversed(found)]
+        middle = found[len(found) // 2]
+        print(
+            f"| {name} | {speeds[0]:,.0f} / **{statistics.median(speeds):,.0f}** / {speeds[-1]:,.0f} "
+            f"| {middle.rows / middle.cpu_s:,.0f} | {middle.file_bytes / middle.rows:.1f} |",
+            flush=True,
+        )

@@ -16,6 +16,7 @@ import httpx
 import platformdirs
 import psutil
 
+from ingest.log import Topics
 from tallyboard.kafka import BrokerPlan, EmbeddedKafka, free_port
 from tallyboard.kafka_cache import ensure_jars
 from tallyboard.lifeline import Child
@@ -32,6 +33,8 @@ class Stack:
     pids: dict[str, int]
     kafka: str
     """HOST:PORT of the broker."""
+    folder: Path
+    """Of the broker and of the roles' data."""
 
     def url(self, role: str) -> str:
         return f"http://127.0.0.1:{self.ports[role]}"
@@ -39,6 +42,14 @@ class Stack:
     def usage(self) -> dict[str, tuple[float, float]]:
         """Role → CPU seconds since its start, and resident MB."""
         return {role: _used(psutil.Process(pid)) for role, pid in self.pids.items()}
+
+    def stored(self) -> dict[str, int]:
+        """Bytes on disk: of the topics' records as Kafka keeps them, of the read model, and of its write-ahead log."""
+        topics = Topics()
+        files = {name: self.folder.glob(f"kafka/**/{name}-*/*.log") for name in (topics.events, topics.rollups)}
+        data = self.folder / "data" / "dashboard.duckdb"
+        parts = {**files, "read model": [data], "its write-ahead log": [data.with_name(data.name + ".wal")]}
+        return {name: sum(file.stat().st_size for file in found if file.exists()) for name, found in parts.items()}
 
     def pin(self, cores: dict[str, set[int]]) -> None:
         """Keep roles on some cores; others run where they like."""
@@ -75,7 +86,7 @@ def running_stack(roles: Sequence[str] = ROLES, **settings: str) -> Iterator[Sta
             for role, port in ports.items():
                 _wait(role, port, children[role])
             pids = {role: child.process.pid for role, child in children.items()}
-            yield Stack(ports, {"kafka": kafka.pid or 0, **pids}, kafka.bootstrap)
+            yield Stack(ports, {"kafka": kafka.pid or 0, **pids}, kafka.bootstrap, Path(folder))
         finally:
             for child in children.values():
                 child.terminate()

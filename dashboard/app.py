@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aggregates.projector import ProjectionError, open_projection
+from aggregates.projector import Projection, ProjectionError, open_projection
 from aggregates.readmodel import epoch_ms
 from dashboard import api
 from dashboard.edge import Compressor, Guard, content_policy
@@ -29,9 +29,12 @@ from dashboard.telemetry import AlwaysReady, Health, health_router
 from ingest.logs import configure_logging
 from ingest.registry import Registry
 from ingest.service import HttpServer, on_termination, run_role
+from ingest.watched import Watched
 
 ASSETS = Path(__file__).parent / "assets"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+RELOAD_S = 1.0
+"""Time between looks at the registry's files."""
 
 log = logging.getLogger("tallyboard.dashboard")
 
@@ -114,13 +117,13 @@ class PageRoutes:
         await self._app(scope, receive, send)
 
 
-def serve(settings: DashboardSettings, registry: Registry) -> None:
+def serve(settings: DashboardSettings, registry: Watched[Registry]) -> None:
     """Run the role until SIGTERM or SIGINT. Exits with status 1 when the read model or the log forbids going on."""
     configure_logging(settings.log_format)
     run_role(_serve(settings, registry))
 
 
-async def _serve(settings: DashboardSettings, registry: Registry) -> None:
+async def _serve(settings: DashboardSettings, registry: Watched[Registry]) -> None:
     try:
         await _run(settings, registry)
     except ProjectionError as error:
@@ -128,9 +131,22 @@ async def _serve(settings: DashboardSettings, registry: Registry) -> None:
         raise SystemExit(1) from None
 
 
-async def _run(settings: DashboardSettings, registry: Registry) -> None:
+async def follow(registry: Watched[Registry], projection: Projection) -> None:
+    """Take over the registry whenever its files change; one that is wrong changes nothing."""
+    told: str | None = None
+    while True:
+        await asyncio.sleep(RELOAD_S)
+        if await asyncio.to_thread(registry.poll):
+            await projection.use(registry.value)
+            log.info("the registry changed", extra={"digest": registry.digest})
+        if registry.problem and registry.problem != told:
+            log.warning("the registry before stays in force: %s", registry.problem)
+        told = registry.problem
+
+
+async def _run(settings: DashboardSettings, registry: Watched[Registry]) -> None:
     metrics = CollectorRegistry()
-    async with open_projection(settings.read_model, registry, metrics) as projection:
+    async with open_projection(settings.read_model, registry.value, metrics) as projection:
         app = create_app(
             projection.read_model,
             settings,
@@ -144,6 +160,10 @@ async def _run(settings: DashboardSettings, registry: Registry) -> None:
         server = HttpServer(app, settings.host, settings.port, ws_max_size=LONGEST_MESSAGE * 4)
         on_termination(server.stop)
         projection.failed.add_done_callback(lambda _: server.stop())
-        await server.serve()
+        following = asyncio.create_task(follow(registry, projection))
+        try:
+            await server.serve()
+        finally:
+            following.cancel()
         if projection.failed.done():
             raise ProjectionError(f"the read model cannot go on: {projection.failed.result()}")

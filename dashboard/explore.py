@@ -59,7 +59,7 @@ def view(model: Reading, state: Explore, held: Held, times: Times) -> tuple[dict
     if metric is None:
         return {"empty": unknown_metric(state) if catalogue else "", "state": controls(state, None)}, held
     state, notices = settled(state, metric)
-    span = resolve(state, times.now, times.kept_1s, held.coarser)
+    span = resolve(state, times.now, times.kept_1s, held.coarser, metric.kept_ms)
     base = Query(metric.name, (state.measure or metric.measure,), span.first_ms, span.last_ms, None, (), state.where)
     total = model.query(base)
     ranked = _ranked(model, base, state)
@@ -69,7 +69,7 @@ def view(model: Reading, state: Explore, held: Held, times: Times) -> tuple[dict
     groups_shown = sum(_passes(group, state) for group, _ in ranked)
     lines = _lines(model, base, state, metric, held.top, groups_shown, span)
     while is_sparse(lines):
-        wider = resolve(state, times.now, times.kept_1s, held.coarser + 1)
+        wider = resolve(state, times.now, times.kept_1s, held.coarser + 1, metric.kept_ms)
         if wider.step_s == span.step_s or wider.buckets < FEWEST_BUCKETS:
             break
         held, span = replace(held, coarser=held.coarser + 1), wider

@@ -105,18 +105,23 @@ def int_or_nan(value: float) -> float:
 
 def _sized(size: float, unit: str | None) -> str:
     if unit == "ratio":
-        return _percent(min(size * 100, sys.float_info.max))
+        return _percent(_times(size, 100))
     if unit in ("percent", "%"):
         return _percent(size)
     if unit in SECONDS:
-        return _duration(size * SECONDS[unit])
+        return _duration(_times(size, SECONDS[unit]))
     if unit in BYTES:
-        return _stepped(size * BYTES[unit], 1000.0, ("B", "kB", "MB", "GB", "TB", "PB", "EB"))
+        return _stepped(_times(size, BYTES[unit]), 1000.0, ("B", "kB", "MB", "GB", "TB", "PB", "EB"))
     if unit in BYTES_IEC:
-        return _stepped(size * BYTES_IEC[unit], 1024.0, ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
+        return _stepped(_times(size, BYTES_IEC[unit]), 1024.0, ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
     if unit in CURRENCIES:
         return _money(size, unit)
     return _plain(size) + (f"{NARROW}{unit}" if unit else "")
+
+
+def _times(size: float, factor: float) -> float:
+    """The product, or the largest double: a number in a smaller unit may be beyond what a double holds."""
+    return min(size * factor, sys.float_info.max)
 
 
 def _plain(size: float) -> str:

@@ -8,6 +8,7 @@ rest applies and a notice names it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -161,14 +162,20 @@ def write_moment(moment: Moment) -> str:
     return f"{datetime.fromtimestamp(moment.ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def resolve(state: Explore, now_ms: int, kept_1s_ms: int, coarser: int = 0) -> Range:
-    """The range, in buckets as fine as a chart can show and as is kept, or so many steps coarser."""
+def resolve(
+    state: Explore, now_ms: int, kept_1s_ms: int, coarser: int = 0, kept_ms: Sequence[tuple[int, int]] = ()
+) -> Range:
+    """The range, in buckets as fine as a chart can show and as is kept, or so many steps coarser.
+
+    Args:
+        kept_ms: how long buckets (of so many seconds) are kept of the metric at the most, where it is not like others.
+    """
     start, end = state.start.resolve(now_ms), state.end.resolve(now_ms)
     notices: tuple[str, ...] = ()
     if start >= end:
         start, end = now_ms - DEFAULT_FROM.ms, now_ms
         notices = ("The range is empty: showing the last 15 minutes.",)
-    finest = 1 if start >= now_ms - kept_1s_ms else 60
+    finest = _finest(now_ms - start, [(1, kept_1s_ms), *kept_ms])
     most = AUTO_BUCKETS if state.by is None else SPLIT_BUCKETS
     steps = [s for s in STEPS if s >= finest and (end - start) / (s * 1000) <= most] or [STEPS[-1]]
     step = steps[min(coarser, len(steps) - 1)]
@@ -183,6 +190,12 @@ def resolve(state: Explore, now_ms: int, kept_1s_ms: int, coarser: int = 0) -> R
     # a range that follows now always has its open bucket, and so the same number of buckets at every moment
     last = end // size * size + size if state.live else -(-end // size) * size
     return Range(start, max(end, start + 1), start // size * size, last, step, notices)
+
+
+def _finest(age_ms: int, kept_ms: Sequence[tuple[int, int]]) -> int:
+    """Width of the finest buckets that are still kept at an age."""
+    gone = {width for width, most in kept_ms if age_ms > most}
+    return next((width for width in (1, 60, 900) if width not in gone), 86_400)
 
 
 def range_words(state: Explore) -> str:

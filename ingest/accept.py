@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ingest.definitions import DimensionRule, MetricDefinition, Registry
+from ingest.events import NO_START
 from ingest.names import CONTROL, MAX_DIMENSION_NAME, dimension_fault, metric_fault, value_fault
 from ingest.patterns import matches
 from ingest.sent import ParseDimensions, SentEvent, epoch_ms
@@ -63,6 +64,7 @@ class Draft:
     unit: str | None = None
     history: bool = False
     """Imported: as old as it likes, from 1970 on."""
+    start_ms: int | None = None
 
     @property
     def definition(self) -> MetricDefinition | None:
@@ -180,6 +182,17 @@ def _in_words(span_ms: int) -> str:
     return f"{span_ms / unit_ms:g} {unit}{'' if span_ms == unit_ms else 's'}"
 
 
+def check_start(draft: Draft) -> Draft | Rejected:
+    """Only running totals have a start time; of all others it says nothing and is left out."""
+    if draft.start_ms is None or draft.kind is not Kind.CUMULATIVE:
+        return replace(draft, start_ms=None) if draft.start_ms is not None else draft
+    if not 0 <= draft.start_ms <= draft.time_ms:
+        limit = "before 1970" if draft.start_ms < 0 else "after the timestamp"
+        message = f"a running total cannot start {limit} (milliseconds since 1970 are expected)"
+        return Rejected(Reason.TS_INVALID, "start", message)
+    return draft
+
+
 def check_id(draft: Draft) -> Draft | Rejected:
     if draft.id is not None and (not 0 < len(draft.id) <= MAX_ID or CONTROL.search(draft.id)):
         message = f"an id has 1 to {MAX_ID} characters and no control characters"
@@ -194,6 +207,7 @@ STEPS: Final[tuple[Step, ...]] = (
     check_rules,
     check_value,
     check_time,
+    check_start,
     check_id,
 )
 
@@ -210,7 +224,10 @@ def judge(
         return dimensions
     pairs = tuple(sorted(dimensions.items()))
     time_ms = epoch_ms(event.timestamp, arrival_ms)
-    draft = Draft(rules, arrival_ms, event.metric, event.value, time_ms, pairs, event.id, history=history)
+    start_ms = None if event.start is None else epoch_ms(event.start, NO_START)
+    draft = Draft(
+        rules, arrival_ms, event.metric, event.value, time_ms, pairs, event.id, history=history, start_ms=start_ms
+    )
     for step in STEPS:
         outcome = step(draft)
         if isinstance(outcome, Rejected):

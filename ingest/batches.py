@@ -17,11 +17,11 @@ from typing import Final
 import numpy as np
 
 from ingest.accept import MAX_ID, MAX_TEXT, QUOTED_NUMBER, Rules, bounds_of, judge, oldest_ms
-from ingest.events import EventColumns
+from ingest.events import NO_START, EventColumns
 from ingest.fuses import ANYONE, Fuses, Sender
 from ingest.names import CONTROL
-from ingest.sent import ParseDimensions, SentEvent, id_column, time_column, value_columns
-from ingest.series import FloatArray, Int32Array, Int64Array, SeriesTable
+from ingest.sent import ParseDimensions, SentEvent, id_column, start_column, time_column, value_columns
+from ingest.series import FloatArray, Int32Array, Int64Array, Kind, Series, SeriesTable
 from ingest.verdicts import Rejected
 
 __all__ = ["ANYONE", "Accepted", "Acceptor", "Fuses", "Sender"]
@@ -90,6 +90,8 @@ class Acceptor:
         self._bytes = 0
         self._low, self._high = array("d"), array("d")
         self._past, self._future = array("q"), array("q")
+        self._total = bytearray()
+        """By series: 1 for running totals."""
         self._sent_by: defaultdict[str, set[int]] = defaultdict(set)
         """Sender with a series limit → numbers of series it was let through with."""
 
@@ -110,13 +112,16 @@ class Acceptor:
         series = self._series(events, texts is None, arrival, rejected)
         times = time_column(events, arrival_ms)
         ids = id_column(events)
+        starts = self._starts(events, series)
         suspects = self._suspects(series, values, texts, ids)
+        if starts is not None:
+            suspects.update(np.flatnonzero((starts != NO_START) & ((starts < 0) | (starts > times))).tolist())
         for row in suspects.union(self._suspect_times(series, times, arrival)):
             if row not in rejected:
                 verdict = judge(events[row], self._parse, self._rules, arrival_ms, history)
                 if isinstance(verdict, Rejected):
                     rejected[row] = verdict
-        columns = EventColumns(self._table, series, times, values, texts, ids, history)
+        columns = EventColumns(self._table, series, times, values, texts, ids, history, starts)
         return Accepted(_without(columns, rejected) if rejected else columns, rejected)
 
     def _series(
@@ -159,7 +164,7 @@ class Acceptor:
             return verdict
         number = self._table.intern(draft.series)
         if number == len(self._low):
-            self._note_limits(event.metric)
+            self._note_limits(draft.series)
         if arrival.sender.series_limit is not None:
             self._sent_by[arrival.sender.key_id].add(number)
         spelled = bytes(event.dimensions)
@@ -168,14 +173,23 @@ class Acceptor:
             self._bytes += len(spelled) + _OVERHEAD
         return number
 
-    def _note_limits(self, metric: str) -> None:
+    def _note_limits(self, series: Series) -> None:
         """What the next series of the table is checked by, by column."""
-        low, high = bounds_of(self._rules.registry, metric)
-        past_ms, future_ms = self._rules.span_of(metric)
+        low, high = bounds_of(self._rules.registry, series.metric)
+        past_ms, future_ms = self._rules.span_of(series.metric)
+        self._total.append(series.kind is Kind.CUMULATIVE)
         self._low.append(low)
         self._high.append(high)
         self._past.append(past_ms)
         self._future.append(future_ms)
+
+    def _starts(self, events: Sequence[SentEvent], series: Int32Array) -> Int64Array | None:
+        """Start times of running totals: of every other kind they say nothing and are left out."""
+        starts = start_column(events)
+        if starts is None or 1 not in self._total:
+            return None
+        totals = np.frombuffer(self._total, np.bool_)[series]
+        return np.where(totals, starts, NO_START)
 
     def _suspects(
         self, series: Int32Array, values: FloatArray, texts: list[str | None] | None, ids: list[str | None] | None
@@ -237,5 +251,6 @@ def _without(columns: EventColumns, rejected: dict[int, Rejected]) -> EventColum
     rows = np.flatnonzero(kept).tolist()
     texts = None if columns.texts is None else [columns.texts[row] for row in rows]
     ids = None if columns.ids is None else [columns.ids[row] for row in rows]
+    starts = None if columns.starts is None else columns.starts[kept]
     series, times, values = columns.series[kept], columns.times[kept], columns.values[kept]
-    return EventColumns(columns.table, series, times, values, texts, ids, columns.history)
+    return EventColumns(columns.table, series, times, values, texts, ids, columns.history, starts)

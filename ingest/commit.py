@@ -18,9 +18,10 @@ from typing import Final
 import numpy as np
 
 from ingest.deadletters import DeadLetters
-from ingest.events import EventColumns, encode
+from ingest.events import NO_START, EventColumns, encode
 from ingest.log import Topics
 from ingest.publish import Message, Outcome, Publisher, Undelivered
+from ingest.series import Int64Array
 
 MAX_IN_FLIGHT: Final = 2
 """Flushes under way: a second one is prepared while Kafka works on the first."""
@@ -219,7 +220,14 @@ def _joined(parts: list[EventColumns]) -> EventColumns:
         _joined_texts([(part.texts, len(part)) for part in parts]),
         _joined_texts([(part.ids, len(part)) for part in parts]),
         parts[0].history,
+        _joined_starts(parts),
     )
+
+
+def _joined_starts(parts: list[EventColumns]) -> Int64Array | None:
+    if all(part.starts is None for part in parts):
+        return None
+    return np.concatenate([np.full(len(part), NO_START) if part.starts is None else part.starts for part in parts])
 
 
 def _joined_texts(parts: list[tuple[list[str | None] | None, int]]) -> list[str | None] | None:

@@ -7,6 +7,7 @@ A record of the topic `events` is one Arrow IPC stream with one record batch, se
     value   float64               null where the event carries a text
     text    utf8                  for kind `unique`; the column is left out when no event of the record has one
     id      utf8                  client's id of the event, or null; left out when no event of the record has one
+    start   timestamp[ms, UTC]    kind cumulative: since when the total counts, or null; left out when none says
 
 The schema's metadata names the format and its version; `tallyboard.history` = `1` marks a record of imported history,
 whose events fill buckets but restate nothing.
@@ -39,6 +40,9 @@ _TIME_FIELD = pa.field("time", pa.timestamp("ms", tz="UTC"), nullable=False)
 _VALUE_FIELD = pa.field("value", pa.float64())
 _TEXT_FIELD = pa.field("text", pa.utf8())
 _ID_FIELD = pa.field("id", pa.utf8())
+_START_FIELD = pa.field("start", pa.timestamp("ms", tz="UTC"))
+NO_START = int(np.iinfo(np.int64).min)
+"""Start time of an event that names none."""
 _METADATA = {b"tallyboard.format": b"events", b"tallyboard.version": str(VERSION).encode()}
 _HISTORY = b"tallyboard.history"
 
@@ -57,6 +61,8 @@ class EventColumns:
     ids: list[str | None] | None = None
     history: bool = False
     """Imported history: never shares a record with events of the present."""
+    starts: Int64Array | None = None
+    """Since when a running total counts, in epoch milliseconds, or `NO_START`."""
 
     def __len__(self) -> int:
         return len(self.series)
@@ -99,6 +105,9 @@ def _columns_batch(columns: EventColumns) -> pa.RecordBatch:
     if columns.ids is not None and any(id_ is not None for id_ in columns.ids):
         fields.append(_ID_FIELD)
         arrays.append(pa.array(columns.ids, pa.utf8()))
+    if columns.starts is not None and bool((columns.starts != NO_START).any()):
+        fields.append(_START_FIELD)
+        arrays.append(pa.array(columns.starts, mask=columns.starts == NO_START).view(_START_FIELD.type))
     return pa.record_batch(arrays, schema=pa.schema(fields))
 
 
@@ -150,6 +159,8 @@ class DecodedEvents:
     texts: pa.StringArray | None
     ids: pa.StringArray | None
     history: bool = False
+    starts: Int64Array | None = None
+    """Epoch milliseconds, `NO_START` where the event names none."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -182,7 +193,7 @@ def decode(value: bytes | None) -> DecodedEvents | Undecodable:
 
 def _decoded(batch: pa.RecordBatch) -> DecodedEvents | Undecodable:
     names = batch.schema.names
-    for expected in (_SERIES_FIELD, _TIME_FIELD, _VALUE_FIELD, _TEXT_FIELD, _ID_FIELD):
+    for expected in (_SERIES_FIELD, _TIME_FIELD, _VALUE_FIELD, _TEXT_FIELD, _ID_FIELD, _START_FIELD):
         if expected.name in names and batch.schema.field(expected.name).type != expected.type:
             return Undecodable(f"column {expected.name} has type {batch.schema.field(expected.name).type}")
     series, times = batch.column("series"), batch.column("time")
@@ -199,4 +210,5 @@ def _decoded(batch: pa.RecordBatch) -> DecodedEvents | Undecodable:
         texts=batch.column("text") if "text" in names else None,
         ids=batch.column("id") if "id" in names else None,
         history=(batch.schema.metadata or {}).get(_HISTORY) == b"1",
+        starts=batch.column("start").view(pa.int64()).fill_null(NO_START).to_numpy() if "start" in names else None,
     )

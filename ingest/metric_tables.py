@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, cast
@@ -14,11 +15,16 @@ from ingest.series import Kind
 from ingest.toml_tables import Table, did_you_mean, shortened
 
 METRIC_FIELDS: Final = frozenset(
-    {"kind", "unit", "description", "better", "measure", "min", "max", "views", "dimensions", "skew"}
+    {"kind", "unit", "description", "better", "measure", "min", "max", "views", "dimensions", "skew", "retention"}
 )
 DIMENSION_FIELDS: Final = frozenset({"values", "pattern", "limit", "required"})
 DERIVED_FIELDS: Final = frozenset({"numerator", "denominator", "unit", "description", "better"})
 SKEW_FIELDS: Final = frozenset({"past", "future"})
+RETENTION_FIELDS: Final = ("1s", "1m", "15m", "1d")
+"""Levels of buckets, from fine to coarse."""
+FOREVER: Final = "forever"
+_LEAST: Final = {"1s": ("1m", 60_000), "1m": ("15m", 900_000), "15m": ("1d", 86_400_000), "1d": ("1d", 86_400_000)}
+"""The shortest time that a level can be kept, and in ms: a bucket of the next one."""
 MAX_LIMIT: Final = 1_000_000
 """Largest `limit` of a dimension: its values are kept in memory to be counted."""
 
@@ -50,6 +56,7 @@ def metric(name: str, table: Table) -> MetricDefinition:
         rules=MappingProxyType(rules),
         past_ms=past_ms,
         future_ms=future_ms,
+        retention_ms=MappingProxyType(_retention(table)),
     )
 
 
@@ -105,6 +112,39 @@ def _skew(table: Table) -> tuple[int | None, int | None]:
         return None, None
     skew.only(SKEW_FIELDS)
     return skew.duration_ms("past"), skew.duration_ms("future")
+
+
+def _retention(table: Table) -> dict[str, int | None]:
+    given = table.table("retention")
+    if given is None:
+        return {}
+    given.only(RETENTION_FIELDS)
+    return retention(given)
+
+
+def retention(given: Table) -> dict[str, int | None]:
+    """The levels that a table names → how long they are kept (ms), None for ever."""
+    found: dict[str, int | None] = {}
+    longest, longest_of = 0.0, ""
+    for level in RETENTION_FIELDS:
+        if level not in given.values:
+            continue
+        forever = given.values[level] == FOREVER
+        kept_ms = None if forever else given.duration_ms(level, f', or "{FOREVER}"')
+        if kept_ms is None and not forever:
+            continue
+        length = math.inf if kept_ms is None else kept_ms
+        least, least_ms = _LEAST[level]
+        if length < least_ms:
+            given.mistake(f'at least "{least}" is expected, found {shortened(given.values[level])}', level)
+        elif length < longest:
+            finer = given.values[longest_of]
+            message = f"{shortened(given.values[level])} is less than {longest_of} is kept, {shortened(finer)}"
+            given.mistake(f"{message}: a finer level cannot outlive a coarser one", level)
+        else:
+            found[level] = kept_ms
+            longest, longest_of = length, level
+    return found
 
 
 def _rules(table: Table) -> dict[str, DimensionRule]:

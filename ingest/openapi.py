@@ -56,6 +56,11 @@ def _text(longest: int | None = None, shortest: int = 0, pattern: str | None = _
     return schema if pattern is None else schema | {"pattern": pattern}
 
 
+_TIME_FORMS: Final[list[Schema]] = [
+    {"type": "string", "format": "date-time"},
+    {"type": "integer", "description": "Milliseconds since 1970"},
+    {"type": "null"},
+]
 _FIELDS: Final[Schema] = {
     "metric": _text(MAX_METRIC, 1),
     "value": {
@@ -63,11 +68,7 @@ _FIELDS: Final[Schema] = {
         "description": "A number, or a text for metrics of kind `unique`",
     },
     "timestamp": {
-        "oneOf": [
-            {"type": "string", "format": "date-time"},
-            {"type": "integer", "description": "Milliseconds since 1970"},
-            {"type": "null"},
-        ],
+        "oneOf": _TIME_FORMS,
         "description": "Default: arrival",
     },
     "dimensions": {
@@ -79,6 +80,10 @@ _FIELDS: Final[Schema] = {
     "id": {
         "oneOf": [_text(MAX_ID, 1), {"type": "null"}],
         "description": "Of one series, the same id counts once",
+    },
+    "start": {
+        "oneOf": _TIME_FORMS,
+        "description": "Of kind `cumulative`: since when the total counts, at or before the timestamp",
     },
 }
 _SCHEMAS: Final[dict[str, Schema]] = {

@@ -11,6 +11,7 @@
     max = 100000
     skew = { past = "30d", future = "1h" }
     views = [["country"], ["country", "product"]]
+    retention = { "1s" = "30m", "1m" = "3d", "15m" = "1y", "1d" = "forever" }
     dimensions.country = { values = ["NL", "DE", "FR"] }
     dimensions.product = { pattern = "p[0-9]+", limit = 10000, required = true }
     [metrics."orders.refunds"]
@@ -23,19 +24,15 @@ Everything is optional. A registry never changes what was already written: what 
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from ingest import metric_tables
+from ingest import metric_tables, toml_files
 from ingest.definitions import DerivedMetric, DimensionRule, MetricDefinition, Registry, Unknown
 from ingest.measures import HISTOGRAM, has_measure, measures_of
-from ingest.toml_lines import Place, line_of, lines_of
-from ingest.toml_tables import Table, did_you_mean, shortened
+from ingest.toml_files import TomlFile, TomlMistake
+from ingest.toml_tables import did_you_mean, shortened
 
 __all__ = [
     "DerivedMetric", "DimensionRule", "MetricDefinition", "Registry", "RegistryError", "load", "mistakes",
@@ -44,13 +41,8 @@ __all__ = [
 TOP_FIELDS: Final = frozenset({"unknown", "metrics", "derived"})
 
 
-class RegistryError(Exception):
-    """A registry file that cannot be used: names the file, where possible the line, and the field."""
-
-    def __init__(self, file: Path, line: int | None, field: str, message: str) -> None:
-        self.file, self.line, self.field, self.message = file, line, field, message
-        where = f"{file}:{line}" if line else str(file)
-        super().__init__(f"{where}: {field}: {message}" if field else f"{where}: {message}")
+RegistryError = TomlMistake
+"""A registry file that cannot be used."""
 
 
 def load(*paths: Path) -> Registry:
@@ -69,17 +61,6 @@ def mistakes(*paths: Path) -> list[RegistryError]:
     return _Reading(paths).mistakes
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    lines: Mapping[Place, int]
-
-    def mistake(self, place: Place, message: str) -> RegistryError:
-        # A dot in the name of a metric looks like one between fields: it is read by people, who know their metrics.
-        field = ".".join(part for part in place if isinstance(part, str)).rstrip(".")
-        return RegistryError(self.path, line_of(self.lines, place), field, message)
-
-
 class _Reading:
     """The files read one after the other, and what is wrong with them."""
 
@@ -88,16 +69,16 @@ class _Reading:
         self._metrics: dict[str, MetricDefinition] = {}
         self._derived: dict[str, DerivedMetric] = {}
         self._unknown: Unknown = "register"
-        self._derived_in: dict[str, _File] = {}
+        self._derived_in: dict[str, TomlFile] = {}
         whole = True
         for path in paths:
             try:
-                document, file = _document(path)
+                file = toml_files.read(path)
             except RegistryError as error:
                 self.mistakes.append(error)
                 whole = False
             else:
-                self._read(document, file)
+                self._read(file)
         if whole:  # metrics of a file that cannot be read would be missed in every reference
             self._check_derived()
         order = {path: number for number, path in enumerate(paths)}
@@ -107,8 +88,8 @@ class _Reading:
     def registry(self) -> Registry:
         return Registry(MappingProxyType(self._metrics), self._unknown, MappingProxyType(self._derived))
 
-    def _read(self, document: dict[str, Any], file: _File) -> None:
-        top = Table(document, (), lambda place, message: self.mistakes.append(file.mistake(place, message)))
+    def _read(self, file: TomlFile) -> None:
+        top = file.top(lambda place, message: self.mistakes.append(file.mistake(place, message)))
         top.only(TOP_FIELDS)
         self._unknown = cast("Unknown | None", top.choice("unknown", ("register", "reject"))) or self._unknown
         for name, table in top.tables("metrics"):
@@ -140,20 +121,3 @@ class _Reading:
             hint = did_you_mean(measure, known)
             return f"{shortened(metric)} has no measure {shortened(measure)}{hint}; it has: {', '.join(known)}"
         return None
-
-
-def _document(path: Path) -> tuple[dict[str, Any], _File]:
-    try:
-        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
-        document = tomllib.loads(text)
-    except FileNotFoundError:
-        return {}, _File(path, {})
-    except OSError as error:
-        raise RegistryError(path, None, "", f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise RegistryError(path, None, "", f"not UTF-8: {error}") from None
-    except (ValueError, RecursionError) as error:
-        found = re.search(r"at line (\d+)", str(error))
-        line = int(found[1]) if found else len(text.splitlines())
-        raise RegistryError(path, line, "", f"not TOML: {error}") from None
-    return document, _File(path, lines_of(text))

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from ingest.events import NO_START
 from ingest.series import FloatArray, Int64Array
 from ingest.verdicts import Rejected
 
@@ -37,6 +38,9 @@ class SentEvent(Protocol):
 
     @property
     def id(self) -> str | None: ...
+    @property
+    def start(self) -> Timestamp:
+        """Since when the running total of a metric of kind cumulative counts."""
 
 
 ParseDimensions = Callable[[bytes], Mapping[str, str] | Rejected]
@@ -69,6 +73,14 @@ def time_column(events: Sequence[SentEvent], arrival_ms: int) -> Int64Array:
         return np.frombuffer(array("q", stamps), np.int64)  # type: ignore[type-var]
     except (TypeError, OverflowError):
         return np.array([epoch_ms(stamp, arrival_ms) for stamp in stamps], np.int64)
+
+
+def start_column(events: Sequence[SentEvent]) -> Int64Array | None:
+    """Epoch milliseconds of every start time, `NO_START` where there is none; None when no event has one."""
+    starts = [event.start for event in events]
+    if starts.count(None) == len(starts):
+        return None
+    return np.array([epoch_ms(start, NO_START) for start in starts], np.int64)
 
 
 def id_column(events: Sequence[SentEvent]) -> list[str | None] | None:

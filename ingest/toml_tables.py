@@ -14,8 +14,10 @@ Note = Callable[[Place, str], None]
 """Takes a mistake: where, and what."""
 
 MAX_DURATION_DAYS: Final = 36_500
-_DURATION: Final = re.compile(r"(\d{1,9})\s*(s|m|h|d|w)")
-_UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
+_DURATION: Final = re.compile(r"(\d{1,9})\s*(s|m|h|d|w|y)")
+_UNIT_MS: Final = {
+    "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000, "y": 365 * 86_400_000,
+}  # fmt: skip
 
 
 class Table:
@@ -76,8 +78,12 @@ class Table:
         self.mistake(f"expected true or false, found {given!r}", name)
         return False
 
-    def duration_ms(self, name: str) -> int | None:
-        """A time span such as "30d", "36h", "90m" or "10s", in milliseconds."""
+    def duration_ms(self, name: str, otherwise: str = "") -> int | None:
+        """A time span such as "30d", "36h", "90m" or "10s", in milliseconds.
+
+        Args:
+            otherwise: what else the caller takes, for the message.
+        """
         given = self.values.get(name)
         if given is None:
             return None
@@ -85,7 +91,7 @@ class Table:
         found = int(match[1]) * _UNIT_MS[match[2]] if match else None
         if found is not None and found <= MAX_DURATION_DAYS * 86_400_000:
             return found
-        expected = f'a time span such as "30d", "36h", "90m" or "10s", at most {MAX_DURATION_DAYS} days'
+        expected = f'a time span such as "30d", "36h", "90m" or "10s", at most {MAX_DURATION_DAYS} days{otherwise}'
         self.mistake(f"expected {expected}, found {shortened(given)}", name)
         return None
 

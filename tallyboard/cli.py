@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tallyboard import installed_version, keys_cli, rejected_cli
+from tallyboard.accept_loss_cli import accept_loss
 from tallyboard.demo.cli import app as demo_app
 from tallyboard.failure import Failure
 from tallyboard.send_cli import send
@@ -27,6 +28,7 @@ app.add_typer(demo_app, name="demo")
 app.add_typer(keys_cli.app, name="key")
 app.add_typer(rejected_cli.app, name="rejected")
 app.command()(send)
+app.command("accept-loss")(accept_loss)
 
 
 class DemoName(StrEnum):
@@ -176,7 +178,7 @@ def dashboard(
     )
     from dashboard.app import serve
 
-    serve(settings.dashboard(), settings.registry().value)
+    serve(settings.dashboard(), settings.registry())
 
 
 @app.command()
@@ -225,7 +227,7 @@ def check(workspace: _Workspace = None, metrics: _Metrics = None) -> None:
     """Look for mistakes in the workspace: file, line and field of each. Exit code 1 when there is one."""
     from tallyboard import workspace_cli
 
-    settings = read({"workspace": workspace, "metrics": tuple(metrics) if metrics else None})
+    settings = read({"workspace": workspace, "metrics": tuple(metrics) if metrics else None}, workspace_file=False)
     workspace_cli.check(settings.workspace, settings.metrics)
 
 

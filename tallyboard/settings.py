@@ -1,4 +1,5 @@
-"""Every setting of the command: one table. `TALLYBOARD_<FIELD>` = `--<field>` = a field here.
+"""Every setting of the command: one table. `TALLYBOARD_<FIELD>` = `--<field>` = a field here; some of them may stand in
+the workspace's `tallyboard.toml` (`tallyboard.workspace_file`) too.
 
 Defaults stand in the packages' own settings and are only looked up here. The only place that reads the environment.
 """
@@ -27,10 +28,12 @@ from ingest.log import KafkaConnection, Topics
 from ingest.logs import LogFormat
 from ingest.registry import Registry, RegistryError, load
 from ingest.settings import IngestSettings
+from ingest.toml_files import TomlMistake
 from ingest.watched import Watched
 from tallyboard import data_folder
 from tallyboard.failure import Failure
 from tallyboard.workers import MAX_WORKERS
+from tallyboard.workspace_file import FILE_NAME, settings_of
 
 PREFIX = "TALLYBOARD_"
 
@@ -53,7 +56,7 @@ class Settings(BaseSettings):
 
     # Where things are.
     data: Path = Field(_of(ReadModelSettings, "data"), description="data folder")
-    workspace: Path = Field(Path(), description="folder with metrics.toml")
+    workspace: Path = Field(Path(), description="folder with tallyboard.toml and metrics.toml")
     metrics: Annotated[tuple[Path, ...], NoDecode] = Field((), description="further registry files")
     cache: Path | None = Field(None, description="where Apache Kafka's jars are kept")
     # Who may connect.
@@ -98,8 +101,8 @@ class Settings(BaseSettings):
     dedupe_events: _Positive = _of(RollupSettings, "dedupe_events")
     dedupe_hours: _PositiveFloat = _of(RollupSettings, "dedupe_hours")
     retention_1s_hours: _PositiveFloat = _of(ReadModelSettings, "retention_1s_hours")
-    retention_1m_days: _PositiveFloat = _of(ReadModelSettings, "retention_1m_days")
-    retention_15m_days: _PositiveFloat = _of(ReadModelSettings, "retention_15m_days")
+    retention_1m_days: _PositiveFloat | None = _of(ReadModelSettings, "retention_1m_days")
+    retention_15m_days: _PositiveFloat | None = _of(ReadModelSettings, "retention_15m_days")
     retention_1d_days: _PositiveFloat | None = _of(ReadModelSettings, "retention_1d_days")
     as_of_days: _PositiveFloat = _of(ReadModelSettings, "as_of_days")
     timezone: str = Field(_of(ReadModelSettings, "timezone"), description="IANA name; whose days the day level holds")
@@ -267,17 +270,34 @@ class Settings(BaseSettings):
         return {PREFIX + name.upper(): _text(value) for name, value in self if value not in (None, ())}
 
 
-def read(given: Mapping[str, object] | None = None) -> Settings:
-    """The settings from the environment and the flags `given` on the command line (which win; None is not given).
+def read(given: Mapping[str, object] | None = None, workspace_file: bool = True) -> Settings:
+    """The settings from the flags `given` on the command line (None is not given), else from the environment, else from
+    the workspace's `tallyboard.toml`, else the defaults.
 
-    Raises `Failure` naming the flag or variable that is wrong.
+    Args:
+        workspace_file: whether that file is read.
+
+    Raises `Failure` naming the flag, the variable, or the line of the file that is wrong.
     """
     flags = {name: value for name, value in (given or {}).items() if value is not None}
     _refuse_unknown(os.environ)
     try:
-        return Settings(**flags)  # type: ignore[arg-type]
+        settings = Settings(**flags)  # type: ignore[arg-type]
+        if not workspace_file:
+            return settings
+        said = _of_workspace(settings)
+        rest = {name: value for name, value in said.items() if name not in settings.model_fields_set}
+        return Settings(**flags, **rest) if rest else settings  # type: ignore[arg-type]
     except ValidationError as error:
         raise Failure(_first_mistake(error, flags)) from error
+
+
+def _of_workspace(settings: Settings) -> Mapping[str, object]:
+    """What the workspace's `tallyboard.toml` says. Raises `Failure` for the first thing that is wrong in it."""
+    try:
+        return settings_of(settings.workspace / FILE_NAME)
+    except TomlMistake as mistake:
+        raise Failure(f"{mistake}.") from mistake
 
 
 def _first_mistake(error: ValidationError, flags: Mapping[str, object]) -> str:

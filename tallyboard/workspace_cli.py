@@ -12,11 +12,17 @@ import typer
 from ingest import keys_file, registry
 from ingest.logs import one_line
 from ingest.registry import Registry
+from tallyboard import workspace_file
 from tallyboard.failure import Failure
 
 TEMPLATES: Final = Path(__file__).with_name("workspace")
-FILES: Final = (("metrics.toml", "metrics.toml"), ("README.md", "README.md"), ("gitignore", ".gitignore"))
-"""Template and file of a fresh workspace; the third would hide itself from git under its own name."""
+FILES: Final = (
+    ("tallyboard.toml", "tallyboard.toml"),
+    ("metrics.toml", "metrics.toml"),
+    ("README.md", "README.md"),
+    ("gitignore", ".gitignore"),
+)
+"""Template and file of a fresh workspace; the last would hide itself from git under its own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,16 @@ def _write(path: Path, content: bytes) -> str:
     return f"wrote  {path}"
 
 
+def check_settings(workspace: Path, _metrics: Sequence[Path]) -> Checked:
+    """`tallyboard.toml`."""
+    path = workspace / workspace_file.FILE_NAME
+    mistakes = tuple(map(str, workspace_file.mistakes(path)))
+    if mistakes:
+        return Checked(mistakes)
+    said = workspace_file.settings_of(path)
+    return Checked((), (), f"{_counted(len(said), 'setting')} in {path.name}" if said else "")
+
+
 def check_registry(workspace: Path, metrics: Sequence[Path]) -> Checked:
     """`metrics.toml` and the further registry files."""
     missing = tuple(f"{path}: there is no such file" for path in metrics if not path.is_file())
@@ -93,7 +109,7 @@ def check_keys(workspace: Path, _metrics: Sequence[Path]) -> Checked:
     return Checked((), tuple(keys_file.warnings(path)), there)
 
 
-CHECKS: Final[tuple[CheckFiles, ...]] = (check_registry, check_keys)
+CHECKS: Final[tuple[CheckFiles, ...]] = (check_settings, check_registry, check_keys)
 """Everything a workspace may hold. A new kind of file adds its check here."""
 
 

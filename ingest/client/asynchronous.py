@@ -53,11 +53,14 @@ class AsyncClient:
         *,
         timestamp: Timestamp = None,
         id: str | None = None,  # noqa: A002  the field's name
+        start: Timestamp = None,
         dimensions: Mapping[str, str | int] | None = None,
         **labels: str | int,
     ) -> bool:
         """Queue one event, as `Client.send` does; waits only for room, if `when_full` is "block"."""
         event = {"metric": metric, "value": value, "timestamp": timestamp, "id": id}
+        if start is not None:
+            event["start"] = start
         return await self._offer([_outgoing({**event, "dimensions": dimensions_of(dimensions, labels)})], None)
 
     async def send_batch(self, events: Iterable[Mapping[str, Any]]) -> BatchResult:

@@ -75,16 +75,20 @@ class Client:
         *,
         timestamp: Timestamp = None,
         id: str | None = None,  # noqa: A002  the field's name
+        start: Timestamp = None,
         dimensions: Mapping[str, str | int] | None = None,
         **labels: str | int,
     ) -> bool:
         """Queue one event: True unless it was dropped because the queue is full.
 
         `labels` are dimensions too. Without a timestamp it happened now; without an id it gets one, so that sending it
-        again never counts it twice. Raises `QueueFull` if `when_full` is "raise", `ClientClosed`, and TypeError or
-        ValueError for what cannot be written as JSON.
+        again never counts it twice. `start` says since when a running total (kind cumulative) counts. Raises
+        `QueueFull` if `when_full` is "raise", `ClientClosed`, and TypeError or ValueError for what cannot be written as
+        JSON.
         """
         event = {"metric": metric, "value": value, "timestamp": timestamp, "id": id}
+        if start is not None:
+            event["start"] = start
         return self._offer([_outgoing({**event, "dimensions": dimensions_of(dimensions, labels)})], None)
 
     def send_batch(self, events: Iterable[Mapping[str, Any]]) -> Future[BatchResult]:

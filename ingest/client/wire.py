@@ -51,6 +51,8 @@ def outgoing(event: Mapping[str, Any], now_ms: int, random: bytes) -> OutgoingEv
         raise TypeError(f"an id is a text, not {type(given).__name__}")
     id_ = new_id(now_ms, random) if given is None else given
     completed = {**event, "id": id_, "timestamp": _moment(event.get("timestamp"), now_ms)}
+    if "start" in event:
+        completed["start"] = None if event["start"] is None else _moment(event["start"], now_ms)
     return OutgoingEvent(id_, _ENCODER.encode(completed).encode("ascii"))
 
 

@@ -50,6 +50,7 @@ class _Data(msgspec.Struct, gc=False):
     timestamp: Time = None
     dimensions: Raw = Raw(b"{}")
     id: str | None = None
+    start: Time = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -84,6 +85,7 @@ def _event(envelope: _Envelope) -> NativeEvent:
         envelope.time if data.timestamp is None else data.timestamp,
         data.dimensions,
         identity(envelope.source, envelope.id) if data.id is None else data.id,
+        data.start,
     )
 
 

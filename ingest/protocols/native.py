@@ -50,6 +50,7 @@ class NativeEvent(msgspec.Struct, gc=False):
     timestamp: Time = None
     dimensions: Raw = Raw(b"{}")
     id: str | None = None
+    start: Time = None
 
 
 _EVENT: Final = Decoder(NativeEvent)
@@ -57,11 +58,13 @@ _EVENTS: Final = Decoder(list[NativeEvent])
 _FIELDS: Final = Decoder(dict[str, Raw])
 _TEXT: Final = Decoder(str)
 _DIMENSIONS: Final = Decoder(dict[str, str] | None)
+_TIME_FORM: Final = "RFC 3339 with a zone, or whole milliseconds since 1970"
 _FIELD_TYPES: Final[tuple[tuple[str, Decoder[Any], str], ...]] = (
     ("metric", _TEXT, "a text"),
     ("value", Decoder(float | str), "a number, or a text for kind unique"),
-    ("timestamp", Decoder(Time), "RFC 3339 with a zone, or whole milliseconds since 1970"),
+    ("timestamp", Decoder(Time), _TIME_FORM),
     ("id", Decoder(str | None), "a text"),
+    ("start", Decoder(Time), _TIME_FORM),
 )
 
 
@@ -125,7 +128,7 @@ def value_of(name: str, raw: Raw, decoder: Decoder[Any], expected: str) -> Any:
             reason = Reason.OUT_OF_RANGE
         elif not isinstance(error, msgspec.ValidationError):
             reason = Reason.MALFORMED
-        elif name in ("timestamp", "time"):
+        elif name in ("timestamp", "time", "start"):
             reason = Reason.TS_INVALID
         return Rejected(reason, name, f"{expected} is expected: {error}")
 

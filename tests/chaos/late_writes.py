@@ -9,7 +9,7 @@ import random
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-_BROKER_BACK_S = 20.0
+_BROKER_BACK_S = 60.0
 _PAUSE_S = 0.3
 _MAX_BYTES = 16 * 1024 * 1024
 

@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from kafka import KafkaConsumer, TopicPartition
@@ -32,6 +32,8 @@ class LoggedEvent(NamedTuple):
     dimensions: tuple[tuple[str, str], ...]
     time_ms: int
     value: float
+    record_ms: int
+    """Append time of its record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def read_log(bootstrap: str, topic: str) -> RawLog:
             assert polled, f"{topic}: nothing came within {READ_S:g} s"
             for tp, records in polled.items():
                 for record in records:
-                    found[tp.partition] += decode(tp.partition, record.offset, record.value, dict(record.headers))
+                    found[tp.partition] += decode(tp.partition, record)
     finally:
         consumer.close()
     return RawLog([event for events in found.values() for event in events], ends)
@@ -87,9 +89,10 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
         consumer.close()
 
 
-def decode(partition: int, offset: int, value: bytes, headers: dict[str, bytes]) -> list[LoggedEvent]:
-    """The events of one record."""
-    with pa.ipc.open_stream(value) as stream:
+def decode(partition: int, record: Any) -> list[LoggedEvent]:
+    """The events of one record, as kafka-python gives it."""
+    offset, headers = record.offset, dict(record.headers)
+    with pa.ipc.open_stream(record.value) as stream:
         batch = stream.read_next_batch()
     assert int(headers["events"]) == batch.num_rows, f"{partition}:{offset}: the header miscounts the events"
     column = batch.column("series")
@@ -108,7 +111,8 @@ def decode(partition: int, offset: int, value: bytes, headers: dict[str, bytes])
     events = []
     for index, id_, time_ms, number in rows:
         key, metric, dimensions = series[index]
-        events.append(LoggedEvent(partition, offset, key, id_, metric, dimensions, time_ms, number))
+        place = (partition, offset, key, id_, metric, dimensions)
+        events.append(LoggedEvent(*place, time_ms, number, record.timestamp))
     return events
 
 

@@ -29,6 +29,7 @@ class System:
     kafka: EmbeddedKafka
     roles: dict[str, RoleVictim]
     client: httpx.AsyncClient
+    environment: Mapping[str, str]
 
     @property
     def database(self) -> Path:
@@ -49,7 +50,7 @@ async def system(folder: Path, jars: Path) -> AsyncIterator[System]:
         roles = {name: RoleVictim(name, folder, environment, client) for name in names}
         try:
             await asyncio.to_thread(kafka.start)
-            yield System(folder, kafka, roles, client)
+            yield System(folder, kafka, roles, client, environment)
         finally:
             for role in roles.values():
                 role.bury()

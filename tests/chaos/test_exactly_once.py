@@ -16,7 +16,7 @@ import duckdb
 import httpx
 import pytest
 
-from tests.chaos import oracle
+from tests.chaos import ledgers, oracle
 from tests.chaos.oracle import Figures, Group, RawLog
 from tests.chaos.run import Run, System, system
 from tests.chaos.senders import CORRECTION, METRICS, Load, Senders, SentEvent
@@ -72,18 +72,20 @@ async def test_every_acknowledged_event_is_counted_exactly_once(
             await run.load_and_kill(LOAD_S * max(1.0, scale))
             loaded = time.monotonic()
             log, answers = await log_and_answers(running, run.senders)
+            ledger = await ask_ledger(running)
             print(f"load {loaded - begin:.1f} s, everything counted and read {time.monotonic() - loaded:.1f} s later")
         running.roles["dashboard"].bury()
         print(run.summary(log))
         findings = held_against_the_log(run.senders, log, answers)
-        findings.add("totals that went back", run.watcher.went_back)
+        findings.add("rows of the ledger that are wrong", ledgers.differences(ledger, log.events))
+        findings.add("totals and watermarks that went back", run.watcher.went_back)
         findings.add("positions that are not the log's end", positions_off(running.database, log))
+    if findings.sentences:
+        pytest.fail(f"seed {seed}:\n" + "\n".join(findings.sentences), pytrace=False)
     assert len(run.nemesis.kills) == sum(kills.values())
     assert run.senders.acknowledged >= load.events
     assert run.late_writes.written
     assert run.watcher.looks
-    if findings.sentences:
-        pytest.fail(f"seed {seed}:\n" + "\n".join(findings.sentences), pytrace=False)
 
 
 async def log_and_answers(running: System, senders: Senders) -> tuple[RawLog, Answers]:
@@ -95,6 +97,19 @@ async def log_and_answers(running: System, senders: Senders) -> tuple[RawLog, An
         if await asyncio.to_thread(oracle.end_offsets, running.kafka.bootstrap, TOPIC) == log.ends:
             return log, answers
     raise AssertionError("the log still grows, although nobody sends")
+
+
+async def ask_ledger(running: System) -> dict[str, Any]:
+    """The ledger of all time, once it says that nothing is pending."""
+    url = running.roles["dashboard"].url + "/api/v1/ledger"
+    deadline = time.monotonic() + HEAL_S
+    while True:
+        answer = await running.client.get(url, params={"from": 0})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        if not found["pending"]["records"] or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(0.1)
 
 
 def min_position(senders: Senders, log: RawLog) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from aggregates.checkpoints import Checkpoints
 from aggregates.database import SCHEMA_VERSION, StoreError, open_file
 from aggregates.store import Store
 from tests.builders import inputs_of, log_records, rollup_of
@@ -85,9 +86,10 @@ def test_an_unreadable_log_is_set_aside_and_filled_from_the_deltas(tmp_path: Pat
 
 def test_a_file_that_was_never_finished_is_no_file(tmp_path: Path) -> None:
     path = tmp_path / "dashboard.duckdb"
-    half = path.with_name(path.name + ".0123.new")
+    half = path.with_name(f"{path.name}.{'0123' * 8}.new")
     half.write_bytes(b"half a file")
     assert counted(path) == (0, 0)
+    assert not half.exists()
 
 
 def test_a_second_process_is_told_who_has_the_file(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_a_second_process_is_told_who_has_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("killed", [False, True])
-@pytest.mark.parametrize("version", ["1", "2", "4"])
+@pytest.mark.parametrize("version", ["1", "2", str(int(SCHEMA_VERSION) + 1)])
 def test_a_file_of_another_version_is_set_aside_and_made_again(tmp_path: Path, version: str, killed: bool) -> None:
     path = tmp_path / "dashboard.duckdb"
     run_killed(APPLY, path)
@@ -122,6 +124,32 @@ def test_a_file_of_another_version_is_set_aside_and_made_again(tmp_path: Path, v
     (aside,) = tmp_path.glob(f"dashboard.schema-{version}-*.duckdb")
     with duckdb.connect(str(aside), read_only=True) as connection:
         assert connection.execute("SELECT sum(count) FROM total_1s").fetchone() == (40,)
+
+
+def test_a_log_is_set_aside_for_nothing_but_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "blocked" / "dashboard.duckdb"  # a folder whose name has "lock" in it is not a locked file
+    path.parent.mkdir()
+    run_killed(APPLY, path)
+    path.write_bytes(b"no database")
+    with pytest.raises(StoreError, match="could not be read or written"):
+        Store(path, {})
+    assert path.with_name(path.name + ".wal").exists()
+    assert not list(path.parent.glob("*.corrupt-*"))
+
+
+def test_a_checkpoint_is_taken_when_the_log_is_old_and_there_is_room(tmp_path: Path) -> None:
+    path, now_s = tmp_path / "dashboard.duckdb", 0.0
+    wal = path.with_name(path.name + ".wal")
+    store = Store(path, {})
+    store._checkpoints = Checkpoints(path, lambda: now_s)
+    first, second, *_ = deltas()
+    now_s = 299.0
+    store.apply([first])  # type: ignore[list-item]
+    assert wal.stat().st_size
+    now_s = 301.0
+    store.apply([second])  # type: ignore[list-item]
+    assert not wal.exists()
+    store.close()
 
 
 def test_what_is_no_read_model_is_left_alone(tmp_path: Path) -> None:

@@ -1,36 +1,40 @@
-"""What the rollup worker does when the log changes under it, with the real broker and the real process."""
+"""What the roles do when the log changes under them or holds what it should not, with the real broker and processes."""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
 
 from aggregates import deltas
-from ingest.log import KafkaConnection, Log, Topics
-from tallyboard.kafka import free_port
+from ingest.log import MAX_MESSAGE_BYTES, KafkaConnection, Log, Topics
+from tallyboard.kafka import EmbeddedKafka, free_port
 from tests.builders import Event, record_value
 
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
-class Worker:
-    """A rollup worker as its own process."""
+class Role:
+    """A role as its own process."""
 
-    def __init__(self, connection: KafkaConnection, topics: Topics, folder: Path) -> None:
-        self._command = [sys.executable, "-m", "tallyboard", "rollup", "--kafka", connection.bootstrap]
+    def __init__(self, name: str, connection: KafkaConnection, topics: Topics, folder: Path) -> None:
+        self._command = [sys.executable, "-m", "tallyboard", name, "--kafka", connection.bootstrap]
         self._command += ["--data", str(folder)]
         self._env = {**os.environ, "TALLYBOARD_TOPIC_PREFIX": topics.prefix}
-        self._log = folder / "rollup.log"
+        self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -78,8 +82,15 @@ def log(kafka_connection: KafkaConnection, topics: Topics) -> Iterator[Log]:
 
 
 @pytest.fixture
-def worker(kafka_connection: KafkaConnection, topics: Topics, tmp_path: Path, log: Log) -> Iterator[Worker]:
-    found = Worker(kafka_connection, topics, tmp_path)
+def worker(kafka_connection: KafkaConnection, topics: Topics, tmp_path: Path, log: Log) -> Iterator[Role]:
+    found = Role("rollup", kafka_connection, topics, tmp_path)
+    yield found
+    found.kill()
+
+
+@pytest.fixture
+def dashboard(kafka_connection: KafkaConnection, topics: Topics, tmp_path: Path, log: Log) -> Iterator[Role]:
+    found = Role("dashboard", kafka_connection, topics, tmp_path)
     yield found
     found.kill()
 
@@ -88,10 +99,10 @@ def event(number: int) -> Event:
     return ("orders", {}, 1000 * number, float(number), f"id-{number}")
 
 
-def append(connection: KafkaConnection, topics: Topics, values: list[bytes]) -> None:
-    producer = KafkaProducer(**connection.client_options(), acks="all")
+def append(connection: KafkaConnection, topics: Topics, values: Sequence[bytes | None]) -> None:
+    producer = KafkaProducer(**connection.client_options(), acks="all", max_request_size=MAX_MESSAGE_BYTES)
     for value in values:
-        producer.send(topics.events, value, partition=0).get(10)
+        producer.send(topics.events, value, b"key", partition=0).get(10)
     producer.close()
 
 
@@ -106,7 +117,7 @@ def covered(log: Log, topics: Topics) -> int:
 
 
 def test_a_killed_worker_counts_ids_once(
-    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Worker
+    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Role
 ) -> None:
     append(kafka_connection, topics, [record_value([event(n)]) for n in range(5)])
     worker.start()
@@ -125,7 +136,7 @@ def test_a_killed_worker_counts_ids_once(
 
 
 def test_a_topic_created_anew_ends_the_worker_and_is_a_new_source(
-    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Worker
+    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Role
 ) -> None:
     append(kafka_connection, topics, [record_value([event(n)]) for n in range(3)])
     worker.start()
@@ -153,31 +164,150 @@ def _recreated(log: Log, topics: Topics) -> bool:
     return True
 
 
+def ledger(dashboard: Role) -> dict[str, Any]:
+    """The ledger of all time; empty while the dashboard does not answer."""
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{dashboard.port}/api/v1/ledger", params={"from": 0})
+    except httpx.HTTPError:
+        return {}
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def settled(dashboard: Role, events: int) -> dict[str, Any]:
+    """The ledger once so many events are accepted and nothing is pending."""
+    found: dict[str, Any] = {}
+
+    def is_settled() -> bool:
+        found.update(ledger(dashboard))
+        return bool(found) and (found["total"]["accepted"], found["pending"]["records"]) == (events, 0)
+
+    until(is_settled, f"{events} events stand in the ledger")
+    assert found["exact"]
+    return found
+
+
 def test_records_removed_before_they_were_read_end_the_worker_with_a_sentence(
-    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Worker
+    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Role, dashboard: Role
 ) -> None:
+    """… until a person gives them up: then the ledger lists exactly them, and everything else is counted."""
     append(kafka_connection, topics, [record_value([event(n)]) for n in range(3)])
     worker.start()
+    dashboard.start()
     until(lambda: covered(log, topics) == 3, "three records are rolled up")
     worker.kill()
     append(kafka_connection, topics, [record_value([event(n)]) for n in range(3, 9)])
     admin = KafkaAdminClient(**kafka_connection.client_options())
-    admin.delete_records({_partition(topics): 6})
+    admin.delete_records({TopicPartition(topics.events, 0): 6})
     admin.close()
     worker.start()
     assert worker.ended() == 1
-    assert "offsets 3 to 5 were removed from Kafka before they were read" in worker.said
+    assert "offsets 3 to 5 were removed from Kafka before they were read; `tallyboard accept-loss`" in worker.said
+    assert covered(log, topics) == 3
+    assert accept_loss(kafka_connection, topics) == 1
+    assert accept_loss(kafka_connection, topics, "--dry-run") == 0
+    assert accept_loss(kafka_connection, topics, "--partition", "1", "--yes") == 0  # nothing was lost there
+    assert covered(log, topics) == 3  # nothing was changed
+    for _ in range(2):
+        assert accept_loss(kafka_connection, topics, "--all", "--yes") == 0
+    worker.start()
+    found = settled(dashboard, 6)
+    assert (found["total"]["applied"], found["total"]["duplicates"]) == (6, 0)
+    (lost,) = found["lost"]
+    assert (lost["partition"], lost["first_offset"], lost["next_offset"], lost["records"]) == (0, 3, 6, 3)
+
+
+def accept_loss(connection: KafkaConnection, topics: Topics, *options: str) -> int:
+    """The command's exit code; what it says is what is lost."""
+    command = ["-m", "tallyboard", "accept-loss", "--kafka", connection.bootstrap, *options]
+    env = {**os.environ, "TALLYBOARD_TOPIC_PREFIX": topics.prefix}
+    done = subprocess.run([sys.executable, *command], env=env, capture_output=True, text=True, check=False)
+    if options == ("--dry-run",):
+        assert f"{topics.events}, partition 0: offsets 3 to 5 (3 records), appended after 2" in done.stdout
+    return done.returncode
+
+
+def poisons() -> list[tuple[bytes | None, str]]:
+    """What no client of ours writes, and words of what is said about it."""
+    good = record_value([("orders", {"country": "NL"}, 1000, 1.0, "poison")])
+    return [
+        (b"junk", "not a readable Arrow stream"),
+        (None, "empty record"),
+        (b"", "empty record"),
+        (random.Random(1).randbytes(MAX_MESSAGE_BYTES - 1024), "not a readable Arrow stream"),  # what the broker takes
+        (good[: len(good) // 2], "not a readable Arrow stream"),
+        (_with_version(good, b"0"), "version b'0' is not known"),
+        (good.replace(b"distribution", b"contribution"), "kind that is not known"),
+        (good.replace(b'{"country":"NL"}', b'{"country":1234}'), "no JSON object of texts"),
+    ]
+
+
+def _with_version(value: bytes, version: bytes) -> bytes:
+    with pa.ipc.open_stream(value) as reader:
+        metadata = {**(reader.schema.metadata or {}), b"tallyboard.version": version}
+        batch = reader.read_next_batch().replace_schema_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def test_poison_is_listed_with_its_reason_and_the_partition_goes_on(
+    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Role, dashboard: Role
+) -> None:
+    """A client's transactions are among it: their control records are offsets without a record."""
+    worker.start()
+    dashboard.start()
+    found = poisons()
+    append(kafka_connection, topics, [record_value([event(0)]), *(value for value, _ in found)])
+    in_transactions(kafka_connection, topics, [[record_value([event(1)]), record_value([event(2)])]] * 2)
+    append(kafka_connection, topics, [record_value([event(3), event(0)])])
+    told = settled(dashboard, 7)
+    assert (told["total"]["applied"], told["total"]["duplicates"]) == (4, 3)
+    assert told["lost"] == []
+    listed = {one["position"]["offset"]: one["reason"] for one in told["undecodable"]["newest"]}
+    assert told["undecodable"]["records"] == len(listed) == len(found)
+    for offset, (_, words) in enumerate(found, 1):
+        assert words in listed[offset]
+    spans = [(delta.header.first_offset, delta.header.next_offset) for delta in written(log, topics)]
+    assert [first for first, _ in spans] == [0, *(end for _, end in spans[:-1])]
+    assert spans[-1][1] == log.end_offsets(topics.events)[0] == 1 + len(found) + 2 * 3 + 1
+
+
+def test_a_record_that_rotted_on_disk_ends_the_worker_uncounted(
+    broker: EmbeddedKafka, kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Role
+) -> None:
+    """A flipped bit in Kafka's own file: what stands before it is counted, it never is."""
+    append(kafka_connection, topics, [record_value([event(n)]) for n in range(3)])
+    worker.start()
+    until(lambda: covered(log, topics) == 3, "three records are rolled up")
+    worker.kill()
+    value = record_value([event(3)])
+    append(kafka_connection, topics, [value])
+    (segment,) = broker.plan.folder.glob(f"records/{topics.events}-0/*.log")
+    place = segment.read_bytes().index(value) + value.index(struct.pack("<d", 3.0))
+    with segment.open("r+b") as file:
+        file.seek(place)
+        file.write(struct.pack("<d", 4.0))
+    worker.start()
+    assert worker.ended() == 1
+    assert "Invalid CRC" in worker.said
     assert covered(log, topics) == 3
 
 
-def _partition(topics: Topics) -> object:
-    from kafka import TopicPartition
-
-    return TopicPartition(topics.events, 0)
+def in_transactions(connection: KafkaConnection, topics: Topics, transactions: list[list[bytes]]) -> None:
+    producer = KafkaProducer(**connection.client_options(), transactional_id=topics.prefix)
+    producer.init_transactions()
+    for values in transactions:
+        producer.begin_transaction()
+        for value in values:
+            producer.send(topics.events, value, partition=0)
+        producer.commit_transaction()
+    producer.close()
 
 
 def test_a_delta_that_cannot_be_written_ends_the_worker(
-    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Worker
+    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Role
 ) -> None:
     """Faust's own end waits for records that are never acknowledged: the process must be gone all the same."""
     admin = KafkaAdminClient(**kafka_connection.client_options())

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from aggregates import sealing
+from aggregates.accounts import LedgerQuery
 from aggregates.deltas import Delta
 from aggregates.levels import DAY, LEVELS, MINUTE, QUARTER, sealable, watermark
+from aggregates.queries import Query
+from aggregates.readmodel import ReadModel
 from aggregates.settings import ReadModelSettings
 from aggregates.store import GRACE_S, Store
+from ingest.registry import Registry
 from tests.builders import TOPIC_ID, Event, inputs_of
 from tests.level_reader import repeated
 from tests.recorded import Recorded
@@ -51,6 +57,12 @@ class Replica:
         mark = watermark(range(2), reached, self.ends, round(1000 * now_s))
         if mark is not None and self.store.seal(sealable(mark, GRACE_S)):
             self.store.retain(mark // 1000, ReadModelSettings().keep_s)
+
+    def show(self, model: ReadModel, now_s: float) -> int | None:
+        """The watermark that is shown."""
+        reached = {s.partition: (s.next_offset, s.record_ms) for s in self.store.sources.values()}
+        model.observe(TOPIC_ID, watermark(range(2), reached, self.ends, round(1000 * now_s)))
+        return model.freshness(round(1000 * now_s)).watermark_ms
 
     @property
     def sealed(self) -> int:
@@ -131,6 +143,57 @@ def test_a_clock_that_steps_back_unseals_nothing_and_loses_nothing(replica: Repl
     assert replica.rows("total_1m") == [(HOUR - 3360, 0, 2), (HOUR + 60, 0, 2), (HOUR + 60, HOUR + 300, 1),
                                         (HOUR + 240, 0, 1)]  # fmt: skip
     assert repeated(replica.store) == {}
+
+
+AGES_S = (0, 0, 0, 0, 4, 3600, 30 * 86_400, -600, -365 * 86_400)
+"""How far an event lies behind its record's append time: an hour and a month late, ten minutes and a year ahead."""
+STEPS_S = (1, 1, 5, 20, 70, -5, 3600, -3600)
+"""What a broker's clock does between two records."""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_late_and_future_events_under_clocks_that_lie_are_counted_and_nothing_goes_back(
+    replica: Replica, seed: int
+) -> None:
+    """The broker's clock jumps, this machine's is off by another hour, deltas come late and in bursts, the process is
+    started again; events come shuffled, from everywhere in time."""
+    draw = Random(seed)
+    model = ReadModel(replica.store, Registry())
+    broker_s, waiting = HOUR, list[Delta]()
+    mark, count, sealed = 0, 0, 0
+    for number in range(60):
+        broker_s += draw.choice(STEPS_S)
+        times = [broker_s - draw.choice(AGES_S) - draw.random() for _ in range(draw.randint(1, 6))]
+        waiting.append(replica.append(number % 2, broker_s, *times))
+        if number == 0 or draw.random() < 0.6:
+            replica.apply(*waiting)
+            waiting.clear()
+        if draw.random() < 0.05:
+            replica.store.close()
+            replica.store = Store(replica.path, {})
+            model, mark = ReadModel(replica.store, Registry()), 0  # what was shown before is not known
+        now_s = broker_s + draw.choice((0, 0, -5, 3600, -3600))
+        replica.look(now_s)
+        shown = replica.show(model, now_s)
+        assert shown is None or shown >= mark
+        assert replica.sealed >= sealed
+        assert total_of(model) >= count
+        mark, count, sealed = shown or mark, total_of(model), replica.sealed
+    replica.apply(*waiting)
+    replica.look(broker_s + 7200)
+    days = Counter(event.ms // 86_400_000 for event in replica.log.events)
+    asked = Query("orders", ("count",), 1000 * (HOUR // 86_400 - 400) * 86_400, 1000 * (HOUR + 400 * 86_400), 86_400)
+    told = {int(str(day)) // 86_400_000: count for day, count in model.query(asked).rows if count}
+    assert told == dict(days)
+    ledger = model.ledger(LedgerQuery(None, 0, 2000 * HOUR))
+    accounts = {(row.metric, row.start_ms // 1000): row.account for row in ledger.rows}
+    assert {key: (a.accepted, a.applied, a.duplicates) for key, a in accounts.items()} == replica.log.ledger()
+
+
+def total_of(model: ReadModel) -> int:
+    """All events of all time."""
+    ((found,),) = model.query(Query("orders", ("count",), 0, 4000 * HOUR)).rows
+    return int(str(found))
 
 
 def test_late_is_a_property_of_row_and_level(replica: Replica) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ingest.accept import Draft, Rules, judge
 from ingest.batches import ANYONE, Acceptor, Sender
+from ingest.events import NO_START
 from ingest.problems import Problem
 from ingest.protocols import native
 from ingest.protocols.native import Form
@@ -34,6 +35,7 @@ METRICS = (
     MetricDefinition("visitors", Kind.UNIQUE, past_ms=DAY, rules={"page": DimensionRule(limit=1)}),
     MetricDefinition("paid", Kind.DISTRIBUTION, maximum=50, rules=GEO, past_ms=30 * DAY, future_ms=HOUR),
     MetricDefinition("strict", future_ms=0, past_ms=0),
+    MetricDefinition("served", Kind.CUMULATIVE),
 )
 
 
@@ -67,19 +69,24 @@ labels = st.fixed_dictionaries(
 )
 events: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {
-        "metric": st.sampled_from(["orders", "visitors", "paid", "strict", "other"]) | scalars,
+        "metric": st.sampled_from(["orders", "visitors", "paid", "strict", "served", "other"]) | scalars,
         "value": st.floats(-1, 120) | st.sampled_from(["u1", "5"]) | scalars,
     },
     optional={
         "timestamp": near | st.sampled_from(["2026-11-23T10:00:00Z", "2026-11-23", 1 << 63, -1, 0]) | scalars,
         "dimensions": labels | st.dictionaries(text, text, max_size=2) | st.dictionaries(text, scalars, max_size=2),
         "id": text | scalars,
+        "start": near | st.sampled_from(["2026-11-23T09:00:00Z", 1 << 63, -1, 0]) | scalars,
         "unknown": scalars,
     },
 )
 good = st.fixed_dictionaries(
     {"metric": st.sampled_from(["orders", "paid", "a", "b"]), "value": st.integers(0, 55)},
     optional={"timestamp": near, "dimensions": labels, "id": st.text("ab1", min_size=1)},
+)
+totals = st.fixed_dictionaries(
+    {"metric": st.sampled_from(["served", "served", "paid"]), "value": st.integers(0, 55)},
+    optional={"timestamp": near, "dimensions": labels, "start": near | st.none()},
 )
 visits = st.fixed_dictionaries(
     {"metric": st.just("visitors"), "value": st.sampled_from(["u1", "u2"])},
@@ -107,7 +114,7 @@ senders = st.sampled_from([ANYONE, ANYONE, Sender("k1", 1), Sender("k1", 2), Sen
 def spelled(draw: st.DrawFn) -> bytes:
     """The JSON text of an event, sometimes with a byte changed."""
     raw = bytearray(
-        json.dumps(draw(events | good | good | visits), ensure_ascii=draw(st.booleans())).encode(
+        json.dumps(draw(events | good | good | visits | totals), ensure_ascii=draw(st.booleans())).encode(
             "utf-8", "surrogatepass"
         )
     )
@@ -178,7 +185,7 @@ class OneByOne:
             else:
                 is_text = isinstance(verdict.value, str)
                 number, words = (None, verdict.value) if is_text else (verdict.value, None)
-                kept.append((verdict.series.key, verdict.time_ms, number, words, verdict.id))
+                kept.append((verdict.series.key, verdict.time_ms, number, words, verdict.id, verdict.start_ms))
         return kept, rejected
 
 
@@ -194,6 +201,7 @@ def stored(acceptor: Acceptor, batch: Any, sender: Sender = ANYONE, history: boo
             None if math.isnan(columns.values[i]) else float(columns.values[i]),
             columns.texts[i] if columns.texts else None,
             columns.ids[i] if columns.ids else None,
+            None if columns.starts is None or columns.starts[i] == NO_START else int(columns.starts[i]),
         )
         for i in range(len(columns))
     ]
@@ -234,7 +242,7 @@ def test_lines_get_the_verdicts_of_their_events(requests: list[Request]) -> None
 
 
 @settings(max_examples=200)
-@given(requests_of((good | visits).map(lambda event: json.dumps(event).encode()), 10))
+@given(requests_of((good | visits | totals).map(lambda event: json.dumps(event).encode()), 10))
 def test_fuses_blow_at_the_same_event(requests: list[Request]) -> None:
     check_lines(requests)
 
@@ -253,7 +261,9 @@ def test_bad_events_get_the_verdicts_of_their_own(requests: list[Request]) -> No
 
 @settings(max_examples=300)
 @given(
-    st.lists(st.tuples(st.lists(events | good | good, max_size=6), senders, st.booleans()), min_size=1, max_size=3),
+    st.lists(
+        st.tuples(st.lists(events | good | good | totals, max_size=6), senders, st.booleans()), min_size=1, max_size=3
+    ),
     st.booleans(),
 )
 def test_arrays_get_the_verdicts_of_their_events(

@@ -252,9 +252,16 @@ SERIES = (
     Series("delay", Kind.DISTRIBUTION),
     Series("cpu", Kind.GAUGE),
 )
-EVENT = st.tuples(st.integers(0, 3), TIMES, st.integers(0, 30).map(float), st.sampled_from([None, None, "1", "2", "3"]))
+EVENT = st.tuples(
+    st.integers(0, 3),
+    TIMES,
+    st.integers(0, 30).map(float),
+    st.sampled_from([None, None, "1", "2", "3"]),
+    st.sampled_from([NO, NO, 1, 2]),
+)
 BATCHES = st.lists(st.tuples(PAUSES, st.lists(EVENT, min_size=1, max_size=8)), min_size=1, max_size=10)
-Batches = list[tuple[int, list[tuple[int, int, float, str | None]]]]
+Batches = list[tuple[int, list[tuple[int, int, float, str | None, int]]]]
+"""Pause before the record, and its events: series, time, value, id, start."""
 
 
 def log_of(batches: Batches) -> list[LogRecord]:
@@ -269,6 +276,7 @@ def log_of(batches: Batches) -> list[LogRecord]:
             np.array([event[1] for event in events], np.int64),
             np.array([event[2] for event in events]),
             ids=[event[3] for event in events],
+            starts=np.array([event[4] for event in events], np.int64),
         )
         (record,) = encode(columns, 1)
         records.append(LogRecord(offset, now_ms, b"junk" if events[0][2] == 13.0 else record.value))
@@ -276,7 +284,13 @@ def log_of(batches: Batches) -> list[LogRecord]:
 
 
 def test_a_row_of_running_totals_is_one_of_increases() -> None:
-    sent = [(0, 0, 5.0, "1"), (0, 10, 9.0, "2"), (0, 20, 10.0, None), (0, 15, 9.5, None), (0, 30, 12.0, "2")]
+    sent: list[tuple[int, int, float, str | None, int]] = [
+        (0, 0, 5.0, "1", NO),
+        (0, 10, 9.0, "2", NO),
+        (0, 20, 10.0, None, NO),
+        (0, 15, 9.5, None, NO),
+        (0, 30, 12.0, "2", NO),
+    ]
     delta = PartitionRollup(Source(TOPIC_ID, 0), 0, 0, DuplicateWindow()).add(log_of([(0, sent)]))
     assert delta
     (row,) = delta.rows.to_pylist()
@@ -284,6 +298,15 @@ def test_a_row_of_running_totals_is_one_of_increases() -> None:
     assert row["bins"] is row["hashes"] is None
     assert row["series"]["kind"] == "cumulative"
     assert delta.header.totals_from == 0
+
+
+def test_a_new_start_time_is_a_reset_although_the_total_grew() -> None:
+    """Across records, one of which names no start at all."""
+    sent = [(0.0, 100), (5.0, 100), (9.0, 700), (12.0, 700), (12.5, NO), (15.0, 700), (16.0, 900)]
+    batches: Batches = [(1000, [(0, 1000 * n, value, None, start)]) for n, (value, start) in enumerate(sent)]
+    delta = PartitionRollup(Source(TOPIC_ID, 0), 0, 0, DuplicateWindow()).add(log_of(batches))
+    assert delta
+    assert delta.rows.column("sum").to_pylist() == [0, 5, 9, 3, 0.5, 2.5, 16]
 
 
 WINDOWS = st.sampled_from(
@@ -334,6 +357,7 @@ def test_restarts_in_a_long_history(seed: int) -> None:
                     int(draw.integers(0, 60)) * MINUTE,
                     float(draw.integers(0, 40)),
                     str(draw.integers(0, 9)) if draw.random() < 0.3 else None,
+                    int(draw.choice([NO, 1, 2])),
                 )
                 for _ in range(int(draw.integers(1, 5)))
             ],

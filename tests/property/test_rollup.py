@@ -328,3 +328,23 @@ def test_state_from_names_the_oldest_record_whose_ids_matter() -> None:
         states.append(delta.header.state_from)
     # Offset 0 holds no id; records a second apart matter for less than ten seconds.
     assert states == [1, *([1] * 10), *range(2, 12)]
+
+
+@settings(max_examples=40)
+@given(BATCHES, st.data())
+def test_deltas_lie_end_to_end_over_holes_that_the_log_has(batches: list[list[Event]], data: st.DataObject) -> None:
+    """Transactions leave control records between the records: their offsets belong to the delta behind them."""
+    rollup, whole = rollup_of(), rollup_of().add(log_records(batches))
+    assert whole is not None
+    found, offset = [], 0
+    for record in log_records(batches):
+        offset += data.draw(st.integers(0, 2))
+        rollup.skip_to(offset)
+        delta = rollup.add([LogRecord(offset, record.timestamp_ms, record.value)])
+        assert delta is not None
+        found.append(delta)
+        offset += 1
+    starts = [delta.header.first_offset for delta in found]
+    assert starts == [0, *(delta.header.next_offset for delta in found[:-1])]
+    assert found[-1].header.next_offset == offset
+    assert sorted(repr(row[1:]) for row in rows_of(found)) == sorted(repr(row[1:]) for row in rows_of([whole]))

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from ingest.accept import MAX_DIMENSIONS, Draft, Rules, judge
 from ingest.batches import Acceptor
+from ingest.events import NO_START
 from ingest.problems import Problem
 from ingest.protocols import native
 from ingest.protocols.native import Form, NativeEvent
@@ -363,6 +364,29 @@ def test_columns_carry_what_was_sent() -> None:
     assert columns.table.keys[columns.series[0]] == verdict_key(
         '{"metric":"orders","value":1,"dimensions":{"a":"1","b":"2"}}'
     )
+
+
+def test_start_times_stand_with_running_totals_alone() -> None:
+    registry = Registry({"served": MetricDefinition("served", Kind.CUMULATIVE)})
+    body = json.dumps(
+        [
+            {"metric": "served", "value": 2, "start": "2026-11-23T09:00:00Z"},
+            {"metric": "other", "value": 2, "start": NOW + 1},
+            {"metric": "served", "value": 3},
+            {"metric": "served", "value": 4, "start": NOW},
+            {"metric": "served", "value": 5, "start": NOW + 1},
+            {"metric": "served", "value": 6, "start": -1},
+        ]
+    )
+    accepted = Acceptor(Rules(registry), native.parse_dimensions).accept(batch_of(body).events, NOW)
+    assert accepted.columns.starts is not None
+    assert accepted.columns.starts.tolist() == [1_795_424_400_000, NO_START, NO_START, NOW]
+    assert {row: (found.reason, found.field) for row, found in accepted.rejected.items()} == {
+        4: (Reason.TS_INVALID, "start"),
+        5: (Reason.TS_INVALID, "start"),
+    }
+    assert "after the timestamp" in accepted.rejected[4].message
+    assert "before 1970" in accepted.rejected[5].message
 
 
 def verdict_key(text: str) -> int:

@@ -244,6 +244,11 @@ def test_times_have_a_zone() -> None:
     assert document(timestamp=moment)["timestamp"] == int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
     with pytest.raises(ValueError, match="zone"):
         document(timestamp=moment.replace(tzinfo=None))
+    assert document(start=moment)["start"] == int(moment.timestamp() * 1000)
+    assert document(start=None)["start"] is None
+    assert "start" not in document()
+    with pytest.raises(ValueError, match="zone"):
+        document(start=moment.replace(tzinfo=None))
 
 
 def test_numbers_of_other_libraries_are_numbers() -> None:

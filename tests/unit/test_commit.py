@@ -11,7 +11,7 @@ import pytest
 
 from ingest.commit import Committed, GroupCommit, NotCommitted
 from ingest.deadletters import DeadLetters
-from ingest.events import MAX_RECORD_EVENTS, DecodedEvents, EventColumns, decode
+from ingest.events import MAX_RECORD_EVENTS, NO_START, DecodedEvents, EventColumns, decode
 from ingest.log import Topics
 from ingest.publish import MemoryPublisher, Message, Outcome, Undelivered
 from ingest.series import Kind, Series, SeriesTable, partition_of
@@ -81,6 +81,22 @@ async def test_requests_in_flight_share_records() -> None:
     assert sum(len(records) for records in publisher.records.values()) == TOPICS.partitions
     for n, answer in enumerate(answers):
         assert answer == Committed(dict.fromkeys(partitions_of(n, n + 100), 1))
+
+
+async def test_requests_with_and_without_start_times_share_records() -> None:
+    publisher = MemoryPublisher()
+    commit = commit_of(publisher)
+    table = SeriesTable()
+    plain, started = columns(1, table=table), columns(1, table=table)
+    started.starts = np.array([77])
+    answers = await asyncio.gather(*(commit.commit(c, ()) for c in (plain, started)))
+    assert all(isinstance(answer, Committed) for answer in answers)
+    (records,) = publisher.records.values()
+    (record,) = records
+    decoded = decode(record.value)
+    assert isinstance(decoded, DecodedEvents)
+    assert decoded.starts is not None
+    assert decoded.starts.tolist() == [NO_START, 77]
 
 
 async def test_while_a_flush_is_under_way_the_next_one_gathers() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest.events import MAX_RECORD_EVENTS, DecodedEvents, EventColumns, Record, Undecodable, decode, encode
+from ingest.events import MAX_RECORD_EVENTS, NO_START, DecodedEvents, EventColumns, Record, Undecodable, decode, encode
 from ingest.series import Kind, Series, SeriesTable, partition_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "events-v1.arrow"
@@ -57,6 +58,24 @@ def test_version_1_is_read_for_ever() -> None:
     assert events.texts.to_pylist() == [None, "Zoë", None]
     assert events.ids is not None
     assert events.ids.to_pylist() == ["0190f", None, None]
+
+
+def test_start_times_are_a_column_only_where_there_are_any() -> None:
+    table = SeriesTable()
+    numbers = [table.intern(Series("served", Kind.CUMULATIVE, (("pod", pod),))) for pod in "abc"]
+    plain = EventColumns(table, np.array(numbers, np.int32), np.arange(3), np.ones(3))
+    none = replace(plain, starts=np.full(3, NO_START))
+    assert encode(none, 1) == encode(plain, 1)
+    some = replace(plain, starts=np.array([5, NO_START, -7]))
+    (record,) = encode(some, 1)
+    events = decode(record.value)
+    assert isinstance(events, DecodedEvents)
+    assert events.starts is not None
+    assert events.starts.tolist() == [5, NO_START, -7]
+    for record in encode(replace(plain, starts=np.array([5, NO_START, NO_START])), 64):
+        events = decode(record.value)
+        assert isinstance(events, DecodedEvents)
+        assert (events.starts is None) == (events.times[0] != 0)
 
 
 def test_series_keys_are_stable() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregates.levels import LEVELS
 from ingest import metric_tables, registry
 from ingest.patterns import MAX_PATTERN, matches, pattern_fault
 from ingest.registry import DerivedMetric, DimensionRule, Registry, RegistryError, load, mistakes
@@ -71,6 +72,18 @@ def test_everything_the_format_knows(tmp_path: Path) -> None:
     assert mistakes(write(tmp_path, FULL)) == []
 
 
+def test_retention_by_level(tmp_path: Path) -> None:
+    text = '[metrics.a]\nretention = { "1s" = "30m", "1m" = "3d", "15m" = "1y", "1d" = "forever" }\n[metrics.b]'
+    registry = load(write(tmp_path, text))
+    day_ms = 86_400_000
+    kept = {"1s": 1_800_000, "1m": 3 * day_ms, "15m": 365 * day_ms, "1d": None}
+    assert registry.metrics["a"].retention_ms == kept
+    assert registry.metrics["b"].retention_ms == {}
+    assert metric_tables.RETENTION_FIELDS == LEVELS
+    (found,) = mistakes(write(tmp_path, text.replace("1y", "1d")))
+    assert "'1d' is less than 1m is kept, '3d': a finer level cannot outlive a coarser one" in str(found)
+
+
 def test_no_file_is_an_empty_registry(tmp_path: Path) -> None:
     assert load() == load(tmp_path / "missing.toml") == Registry()
     assert Registry().unknown == "register"
@@ -105,6 +118,14 @@ METRIC_MISTAKES = [
     ("skew.past = '36501d'", 2, "skew.past"),
     ("[metrics.a.skew]\npast = '-1d'", 3, "skew.past"),
     ("skew = { pasts = '7d' }", 2, "skew.pasts"),
+    ("retention = '7d'", 2, "retention"),
+    ("retention = { '1h' = '7d' }", 2, "retention.1h"),
+    ("retention = { '1s' = 3600 }", 2, "retention.1s"),
+    ("retention = { '1s' = 'for ever' }", 2, "retention.1s"),
+    ("retention = { '1s' = '59s' }", 2, "retention.1s"),
+    ("retention.15m = '23h'", 2, "retention.15m"),
+    ("[metrics.a.retention]\n1s = '3d'\n1m = '2d'", 4, "retention.1m"),
+    ("[metrics.a.retention]\n1m = 'forever'\n15m = '1y'", 4, "retention.15m"),
     ("views = ['country']", 2, "views"),
     ("views = [\n ['c'],\n ['c', 'c']]", 4, "views"),
     ("views = [\n ['c', 'd'],\n ['d', 'c']]", 4, "views"),

@@ -26,7 +26,7 @@ def test_init_writes_a_workspace_that_passes(tmp_path: Path, capsys: pytest.Capt
     folder = tmp_path / "deep" / "workspace"
     init(folder)
     said = capsys.readouterr().out
-    assert {path.name for path in folder.iterdir()} == {"metrics.toml", "README.md", ".gitignore"}
+    assert {path.name for path in folder.iterdir()} == {"tallyboard.toml", "metrics.toml", "README.md", ".gitignore"}
     assert all(f"wrote  {folder / name}" in said for _, name in FILES)
     check(folder, ())
     assert capsys.readouterr().out == (
