@@ -51,7 +51,9 @@ check: install ## Lint, format, types, architecture
 bench: install ## Measure: checks its sums before it prints a speed
 	@$(BIN)/python -m benchmarks
 
-soak: install ## Faults without end: FAULTS=500 on the write side, then the kill test with SEEDS="1 2 3"
+soak: install ## Faults without end: every write of the read model, FAULTS=500 on the write side, kills with SEEDS="1 2 3"
+	@$(BIN)/python -m tests.chaos.read_model_sweep
+	@$(BIN)/python -m tests.chaos.read_model_recovery
 	@$(BIN)/python -m tests.chaos.soak --faults $(FAULTS) --seed $(firstword $(SEEDS))
 	@for seed in $(SEEDS); do \
 	  $(BIN)/python -m pytest tests/chaos --chaos-seed "$$seed" --chaos-scale 5 -o timeout=1200 -s || exit 1; \

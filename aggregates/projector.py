@@ -26,7 +26,7 @@ from aggregates.following import TopicFollowing
 from aggregates.journal import Journal
 from aggregates.letterbox import Letterbox
 from aggregates.levels import sealable, watermark
-from aggregates.positions import Broken, Position, PositionError, check
+from aggregates.positions import Broken, Fault, Position, PositionError, check
 from aggregates.readmodel import ReadModel
 from aggregates.retention import Retention
 from aggregates.settings import ReadModelSettings
@@ -101,11 +101,18 @@ class Projector:
             return begin
         found = await self.ask(check, self._log, self._topics.rollups, position)
         if isinstance(found, Broken):
-            raise PositionError(found.detail)
+            if found.fault is not Fault.LOST:
+                raise PositionError(found.detail)
+            self._stop_counting(found.detail)  # what was counted is right: it is served on, as stale
+            return begin
         if found is None:
             _log.warning("%s was created anew: partition %d starts at its beginning", self._topics.rollups, partition)
             return begin
         return position.next_offset
+
+    def _stop_counting(self, why: str) -> None:
+        self.gap = f"counting stopped: {why}"
+        _log.error("%s", self.gap)
 
     async def handle(self, records: Mapping[int, list[LogRecord]]) -> None:
         if self.gap is not None:
@@ -115,8 +122,7 @@ class Projector:
             start = time.perf_counter()
             events = await self.write(self._store.apply, inputs)
         except (MissingDeltas, deltas.DeltaError) as error:
-            self.gap = f"counting stopped: {error}"
-            _log.error("%s", self.gap)
+            self._stop_counting(str(error))
             return
         self._telemetry.seconds.observe(time.perf_counter() - start)
         self._telemetry.events.inc(events)

@@ -217,6 +217,34 @@ def test_records_removed_before_they_were_read_end_the_worker_with_a_sentence(
     assert (lost["partition"], lost["first_offset"], lost["next_offset"], lost["records"]) == (0, 3, 6, 3)
 
 
+def test_a_replica_behind_removed_deltas_serves_what_it_has(
+    kafka_connection: KafkaConnection, topics: Topics, log: Log, worker: Role, dashboard: Role
+) -> None:
+    append(kafka_connection, topics, [record_value([event(n)]) for n in range(3)])
+    worker.start()
+    dashboard.start()
+    settled(dashboard, 3)
+    dashboard.kill()
+    for number in (3, 4):  # a delta each
+        append(kafka_connection, topics, [record_value([event(number)])])
+        until(lambda number=number: covered(log, topics) == number + 1, "the record is rolled up")  # type: ignore[misc]
+    admin = KafkaAdminClient(**kafka_connection.client_options())
+    admin.delete_records({TopicPartition(topics.rollups, 0): log.end_offsets(topics.rollups)[0] - 1})
+    admin.close()
+    dashboard.start()
+    until(lambda: "counting stopped" in _reasons(dashboard), "the dashboard says that it stands still")
+    assert "were removed from Kafka before they were read" in _reasons(dashboard)
+    assert ledger(dashboard)["total"]["applied"] == 3
+
+
+def _reasons(dashboard: Role) -> str:
+    """Why it is not ready; nothing while it does not answer."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{dashboard.port}/health/ready").text
+    except httpx.HTTPError:
+        return ""
+
+
 def accept_loss(connection: KafkaConnection, topics: Topics, *options: str) -> int:
     """The command's exit code; what it says is what is lost."""
     command = ["-m", "tallyboard", "accept-loss", "--kafka", connection.bootstrap, *options]
