@@ -12,7 +12,7 @@ import numpy.typing as npt
 from aggregates.asking import Labels, Measured
 from aggregates.cells import cells_of, ratio, spread
 from aggregates.derived import Asker, aligned
-from aggregates.frames import Asked, Frame, Keeping, frame, shifted
+from aggregates.frames import Asked, Frame, Keeping, frame, like, shifted
 from aggregates.measures import HISTOGRAM, type_of, unit_of
 from aggregates.queries import MAX_ROWS, Column, Query, TooManyRows, Unanswerable
 
@@ -37,7 +37,7 @@ def answer(asker: Asker, query: Query, keeping: Keeping, unit: str | None) -> An
     order = _order(asker, query, measures)
     asked = _asked(query, asker.finest([*measures, *([order] if order else [])]))
     shift = _shift(query, asked)
-    found, earlier = _frames(query, asked, shift, keeping)
+    found, earlier = frames_of(query, asked, shift, keeping)
     if order is None:
         own, others = asker.measure(found, measures, MAX_ROWS), None
     else:
@@ -106,24 +106,34 @@ def _shift(query: Query, asked: Asked) -> int | None:
     return asked.end - asked.start if query.compare == "previous" else query.compare
 
 
-def _frames(query: Query, asked: Asked, shift: int | None, keeping: Keeping) -> tuple[Frame, Frame | None]:
-    """The frame of the range, and of the one to compare with, in the same steps."""
+def frames_of(query: Query, asked: Asked, shift: int | None, keeping: Keeping) -> tuple[Frame, Frame | None]:
+    """The frame of the range, and of the one to compare with, in the same steps, or widened alike without one."""
     if shift is None:
         return frame(asked, keeping), None
     while True:
         found = frame(asked, keeping, asked.start - shift)
-        earlier = frame(shifted(asked, found, _whole_steps(found, shift, query), keeping), keeping)
-        if earlier.step == found.step:
+        by = _whole_steps(found, shift, query)
+        before = shifted(asked, found, by, keeping)
+        earlier = frame(before, keeping)
+        # So far back less is kept: steps grow, five times at most; without a step both ranges become whole minutes,
+        # then quarters, then days.
+        if earlier.step != found.step:
+            asked = replace(asked, step=earlier.step)
+        elif found.step is None and (earlier.start < before.start or earlier.end > before.end):
+            wider = like(asked, before, keeping)
+            if wider == asked:
+                raise Unanswerable("compare", "compare must be a multiple of the buckets that are kept of so long ago")
+            asked = wider
+        else:
             return found, earlier
-        asked = replace(asked, step=earlier.step)  # so far back less is kept: steps grow, five times at most
 
 
 def _whole_steps(found: Frame, shift: int, query: Query) -> int:
     """The shift between the buckets of both ranges."""
+    if query.compare == "previous":
+        return found.end - found.start if found.step is None else len(found.starts) * found.step
     if found.step is None:
         return shift
-    if query.compare == "previous":
-        return len(found.starts) * found.step
     if shift % found.step:
         raise Unanswerable("compare", f"compare must be a multiple of the step, which is {found.step} seconds here")
     return shift

@@ -9,7 +9,23 @@ from datetime import UTC, datetime, tzinfo
 import numpy as np
 
 from aggregates.days import day_ceil, day_start, is_utc, next_day
-from aggregates.levels import DAY, LEVELS, MINUTE, QUARTER, SECOND, WIDTH, Kept, Piece, ceil, plan, plan_as_of, widen
+from aggregates.levels import (
+    DAY,
+    LEVELS,
+    MINUTE,
+    QUARTER,
+    SECOND,
+    WIDTH,
+    Kept,
+    Piece,
+    ceil,
+    end_of,
+    finest_at,
+    plan,
+    plan_as_of,
+    start_of,
+    widen,
+)
 from aggregates.queries import DAY_STEP_S, MAX_ROWS, STEPS, TooManyRows, Unanswerable
 from aggregates.zones import zone_named
 from ingest.series import Int64Array
@@ -109,14 +125,22 @@ def _still_there(asked: Asked, days_from: int) -> Asked:
 
 
 def shifted(asked: Asked, of: Frame, by: int, keeping: Keeping) -> Asked:
-    """The range `by` seconds before a frame's, in its steps; day steps are shifted by whole local days. The caller
+    """The range `by` seconds before a frame's, in its steps; whole local days are shifted by local days. The caller
     has to see to it that the steps divide `by`."""
     start, end = of.start - by, of.end - by
-    if of.step == DAY_STEP_S:
-        own, _ = _zone(asked, keeping)
+    own, _ = _zone(asked, keeping)
+    if of.step == DAY_STEP_S or (of.step is None and all(at == day_start(at, own) for at in (of.start, of.end))):
         # A day may be an hour longer or shorter than another: half a day further on lies within the day that is meant.
         start, end = day_start(start + _HALF_DAY_S, own), day_start(end + _HALF_DAY_S, own)
     return Asked(start, end, of.step, asked.zone, asked.as_of, asked.finest, earlier=True)
+
+
+def like(asked: Asked, before: Asked, keeping: Keeping) -> Asked:
+    """The range widened to whole buckets of what is kept where an earlier range begins."""
+    _, coarsest = _zone(asked, keeping)
+    level = finest_at(before.start, keeping.kept, asked.finest, coarsest)
+    start, end = (bound(level, at, keeping.zone) for bound, at in ((start_of, asked.start), (end_of, asked.end)))
+    return replace(asked, start=start, end=end)
 
 
 def _zone(asked: Asked, keeping: Keeping) -> tuple[tzinfo, str]:

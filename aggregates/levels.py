@@ -87,12 +87,12 @@ def widen(
         start, end = day_start(start, zone), day_ceil(end, zone)
     elif step != DAY_S:
         start, end = floor(start, step or 1), ceil(end, step or 1)
-    start = start_of(_finest(start, kept, finest, coarsest), start, zone)
-    end = end_of(_finest(end, kept, finest, coarsest), end, zone)
+    start = start_of(finest_at(start, kept, finest, coarsest), start, zone)
+    end = end_of(finest_at(end, kept, finest, coarsest), end, zone)
     return start, end
 
 
-def _finest(time: int, kept: Kept, finest: str, coarsest: str) -> str:
+def finest_at(time: int, kept: Kept, finest: str, coarsest: str) -> str:
     """The finest level that still holds `time`."""
     usable = LEVELS[LEVELS.index(finest) : LEVELS.index(coarsest) + 1]
     return next((level for level in usable if kept.kept_from[level] <= time), coarsest)
@@ -176,7 +176,7 @@ def plan_as_of(
         behind = {level: min(kept.sealed_until[level], start_of(level, minutes_from, zone)) for level in (QUARTER, DAY)}
         kept = Kept({**kept.sealed_until, **behind}, kept.kept_from, kept.folded_until)
     end = min(end, limit)
-    end = start_of(_finest(end, kept, finest, coarsest), end, zone)
+    end = start_of(finest_at(end, kept, finest, coarsest), end, zone)
     return [Piece(p.level, p.start, p.end, known) for p in plan(start, end, step, kept, zone, finest, coarsest)]
 
 

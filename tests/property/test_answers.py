@@ -246,7 +246,9 @@ def test_a_comparison_is_the_same_query_about_another_range(
             assert [c.name for c in result.columns[width:]] == [
                 "count", "count_previous", "count_change", "p50", "p50_previous", "p50_change"
             ]  # fmt: skip
-            own = {row[:width]: row[width:] for row in world.raw.model.query(query).rows}
+            # Without a step both ranges are widened alike: what is compared is what is kept of both.
+            same = query if step else replace(query, start_ms=result.start_ms, end_ms=result.end_ms)
+            own = {row[:width]: row[width:] for row in world.raw.model.query(same).rows}
             for row in result.rows:
                 count, before, change, p50 = row[width : width + 4]
                 assert (count, p50) == own.get(row[:width], (0, None))
@@ -254,13 +256,24 @@ def test_a_comparison_is_the_same_query_about_another_range(
                 assert isinstance(before, int)
                 assert change == (pytest.approx((count - before) / before) if before else None)
             if step is None:
-                length = result.end_ms - result.start_ms if compare == "previous" else 86_400_000
-                earlier = replace(query, start_ms=result.start_ms - length, end_ms=result.end_ms - length)
+                start_ms, end_ms = before_of(result, compare, zone)
+                earlier = replace(query, start_ms=start_ms, end_ms=end_ms)
                 wanted = {row[:width]: row[width:] for row in world.raw.model.query(earlier).rows}
                 found = {row[:width]: (row[width + 1], row[width + 4]) for row in result.rows}
                 assert {k: v for k, v in found.items() if v[0]} == {k: v for k, v in wanted.items() if v[0]}
             elif step == 86_400 and result.rows:
                 check_days(world, query, result, len({row[0] for row in result.rows}), compare, zone)
+
+
+def before_of(result: Result, compare: Previous | int, zone: str) -> tuple[int, int]:
+    """The range before: as long, or as many local days where it is made of whole ones."""
+    own, length = ZoneInfo(zone), result.end_ms - result.start_ms if compare == "previous" else 86_400_000
+    edges = [datetime.fromtimestamp(ms / 1000, own) for ms in (result.start_ms, result.end_ms)]
+    if any(edge.time() != time() for edge in edges):
+        return result.start_ms - length, result.end_ms - length
+    days = timedelta((edges[1].date() - edges[0].date()).days if compare == "previous" else 1)
+    start, end = (round(1000 * datetime.combine(edge.date() - days, time(), own).timestamp()) for edge in edges)
+    return start, end
 
 
 def check_days(world: World, query: Query, result: Result, days: int, compare: Previous | int, zone: str) -> None:

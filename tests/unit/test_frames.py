@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from aggregates.answers import frames_of
 from aggregates.frames import Asked, Keeping, frame, shifted
 from aggregates.levels import Kept
-from aggregates.queries import MAX_ROWS, TooManyRows, Unanswerable
+from aggregates.queries import MAX_ROWS, Previous, Query, TooManyRows, Unanswerable
 
 DAY = 86_400
 NOW = 1_795_435_200
@@ -52,6 +53,33 @@ def test_a_step_is_as_fine_as_what_is_kept(back: int, step: int | None, answered
     assert found.starts[0] == found.start
     assert found.ends[-1] == found.end
     assert [piece.start for piece in found.pieces[1:]] == [piece.end for piece in found.pieces[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "compare", "length", "before"),
+    [
+        (NOW - 3600, NOW, "previous", 3600, NOW - 7200),
+        (NOW - 1800, NOW, 150 * DAY, DAY, MIDNIGHT - 150 * DAY),  # only days are kept of then
+        (NOW - 60 * DAY, NOW, "previous", 61 * DAY, MIDNIGHT - 121 * DAY),
+        (NOW - 90, NOW - 30, 20 * DAY, 900, NOW - 900 - 20 * DAY),
+    ],
+)
+def test_a_range_is_compared_with_one_of_the_same_length(
+    first: int, last: int, compare: Previous | int, length: int, before: int
+) -> None:
+    query = Query("m", ("count",), first * 1000, last * 1000, None, compare=compare)
+    shift = last - first if compare == "previous" else compare
+    found, earlier = frames_of(query, Asked(first, last, None), shift, keeping())
+    assert earlier
+    assert (found.end - found.start, earlier.end - earlier.start) == (length, length)
+    assert found.start <= first < last <= found.end
+    assert earlier.start == before
+
+
+def test_a_comparison_between_buckets_is_refused() -> None:
+    query = Query("m", ("count",), (NOW - 900) * 1000, NOW * 1000, None, compare=20 * DAY + 60)
+    with pytest.raises(Unanswerable, match="compare"):
+        frames_of(query, Asked(NOW - 900, NOW, None), 20 * DAY + 60, keeping())
 
 
 def test_bins_of_single_series_begin_with_minutes() -> None:
