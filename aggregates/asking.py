@@ -131,12 +131,18 @@ class Measured:
 
 
 def find_groups(
-    session: Session, metric: str, entry: MetricEntry | None, by: Sequence[str], where: Sequence[Filter]
+    session: Session,
+    metric: str,
+    entry: MetricEntry | None,
+    by: Sequence[str],
+    where: Sequence[Filter],
+    kept_from: int = 0,
 ) -> Groups:
-    """The groups of a metric, from the smallest view that tells them apart; none of a metric that never was."""
+    """The groups of a metric, from the smallest view that tells them apart; none of a metric that never was. Seconds
+    are kept from `kept_from` on."""
     if entry is None:
         return Groups(TOTAL_VIEW, pa.array([], pa.int32()), np.empty(0, np.int64), [()] if not by else [])
-    view = choose_view(entry, frozenset({*by, *(found.dimension for found in where)}))
+    view = choose_view(entry, frozenset({*by, *(found.dimension for found in where)}), kept_from)
     return session.groups(metric, view, by, where)
 
 

@@ -82,9 +82,12 @@ class MetricEntry:
     dimensions: set[str] = field(default_factory=set)
     covered: dict[str, int] = field(default_factory=dict)
     """View → series counted in it: a view answers for the metric when it covers all of them."""
+    seconds_from: dict[str, int] = field(default_factory=dict)
+    """View that was filled later → from when on it is right by the second (epoch s)."""
 
-    def covers(self, view: str) -> bool:
-        return self.covered.get(view, 0) == self.series
+    def answers(self, view: str, kept_from: int) -> bool:
+        """Whether a view holds all there is, when seconds are kept from `kept_from` on."""
+        return self.covered.get(view, 0) == self.series and self.seconds_from.get(view, 0) <= kept_from
 
 
 class Catalogue:

@@ -83,13 +83,15 @@ def load_catalogue(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, 
         for group_id, metric, kind, view, labels in read("SELECT * FROM groups ORDER BY group_id").fetchall()
     ]
     revision = catalogue.restore(series, groups, read("SELECT series_id, group_id FROM series_groups").fetchall())
-    if not revision:
-        return
-    _log.info("views changed: %d groups are new, %d given up", len(revision.groups), len(revision.emptied))
-    connection.execute("BEGIN")
-    insert_groups(connection, revision.groups)
-    revise(connection, revision, kept)
-    connection.execute("COMMIT")
+    if revision:
+        _log.info("views changed: %d groups are new, %d given up", len(revision.groups), len(revision.emptied))
+        connection.execute("BEGIN")
+        insert_groups(connection, revision.groups)
+        revise(connection, revision, kept)
+        connection.execute("COMMIT")
+    filled = read("SELECT metric, view, max(seconds_from) FROM filled_views GROUP BY ALL").fetchall()
+    for metric, view, seconds_from in filled:
+        catalogue.metrics[metric].seconds_from[view] = seconds_from
 
 
 def use_zone(connection: duckdb.DuckDBPyConnection, zone: tzinfo, kept: Kept) -> Kept:

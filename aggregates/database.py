@@ -83,6 +83,10 @@ def _version(connection: duckdb.DuckDBPyConnection) -> str:
         row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
     except duckdb.CatalogException as error:
         raise StoreError("the file is no read model") from error
+    except duckdb.Error as error:
+        raise StoreError(
+            f"the file is damaged ({_first_line(error)}): move it away, it is made again from the log"
+        ) from error
     return str(row[0]) if row else "none"
 
 

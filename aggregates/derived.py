@@ -80,12 +80,15 @@ class Asker:
     """The top groups and behind them the rest; empty: all groups, by name."""
 
     @classmethod
-    def of(cls, session: Session, found: Subject, by: tuple[str, ...], where: Sequence[Filter]) -> Asker:
+    def of(
+        cls, session: Session, found: Subject, by: tuple[str, ...], where: Sequence[Filter], kept_from: int = 0
+    ) -> Asker:
+        """Seconds are kept from `kept_from` on (epoch s)."""
         said = found.derived
         if said is None:
-            return cls(session, found, by, (find_groups(session, found.name, found.entry, by, where),))
-        above = find_groups(session, said.numerator[0], found.above, by, where)
-        below = find_groups(session, said.denominator[0], found.below, by, where)
+            return cls(session, found, by, (find_groups(session, found.name, found.entry, by, where, kept_from),))
+        above = find_groups(session, said.numerator[0], found.above, by, where, kept_from)
+        below = find_groups(session, said.denominator[0], found.below, by, where, kept_from)
         return cls(session, found, by, (above, below))
 
     @property

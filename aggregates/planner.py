@@ -40,12 +40,16 @@ class Statement:
     parameters: list[object]
 
 
-def choose_view(entry: MetricEntry, dimensions: frozenset[str]) -> str:
+def choose_view(entry: MetricEntry, dimensions: frozenset[str], kept_from: int = 0) -> str:
     """The smallest view that answers: the total, a view that holds the dimensions and covers every series, else the
-    single series."""
+    single series.
+
+    Args:
+        kept_from: from when on seconds are kept of the metric, epoch s.
+    """
     if not dimensions:
         return TOTAL_VIEW
-    usable = [view for view in entry.covered if dimensions <= set(view.split(",")) and entry.covers(view)]
+    usable = [view for view in entry.covered if dimensions <= set(view.split(",")) and entry.answers(view, kept_from)]
     return min(usable, key=lambda view: (view.count(","), view), default=SERIES_VIEW)
 
 

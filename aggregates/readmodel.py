@@ -14,7 +14,7 @@ from aggregates.contents import load_kept, load_own_kept
 from aggregates.derived import Asker, subject
 from aggregates.frames import Keeping
 from aggregates.last_events import LastEvents
-from aggregates.levels import Kept
+from aggregates.levels import SECOND, Kept
 from aggregates.measures import DERIVED, HEADLINES, RATIO, has_measure, measures_of
 from aggregates.queries import Freshness, Metric, Query, Result, Tile, Unanswerable, UnknownMetric
 from aggregates.retention import OwnKept, kept_at_most, kept_for
@@ -117,8 +117,10 @@ class ReadModel:
         # Taken before the transaction begins: an answer may hold more than its position says, never less.
         freshness = self.freshness(self._clock())
         with self._store.reader() as cursor:
-            asker = Asker.of(Session(cursor, self._groups), found, query.by, query.where)
-            given = answer(asker, query, self._keeping(cursor, found.metrics), self.metric(query.metric).unit)
+            keeping = self._keeping(cursor, found.metrics)
+            seconds_from = keeping.kept.kept_from[SECOND]
+            asker = Asker.of(Session(cursor, self._groups), found, query.by, query.where, seconds_from)
+            given = answer(asker, query, keeping, self.metric(query.metric).unit)
         return Result(
             columns=given.columns,
             rows=given.rows,

@@ -58,6 +58,10 @@ CREATE TABLE levels (
 -- kept_from of `levels`.
 CREATE TABLE metric_levels (metric VARCHAR NOT NULL, level VARCHAR NOT NULL, kept_from BIGINT NOT NULL);
 
+-- Views that were filled later: before this their bins and codes of seconds stand by whole minutes, and the view does not
+-- answer.
+CREATE TABLE filled_views (metric VARCHAR NOT NULL, view VARCHAR NOT NULL, seconds_from BIGINT NOT NULL);
+
 -- Sealed buckets to be merged once more, because of rows that came without being late (imported history, mostly).
 CREATE TABLE touched (level VARCHAR NOT NULL, time BIGINT NOT NULL, noted BIGINT NOT NULL);  -- noted: sealed_until of 1m
 

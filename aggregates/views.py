@@ -38,7 +38,17 @@ def revise(connection: duckdb.DuckDBPyConnection, revision: Revision, kept: Kept
                 _fill(connection, what, MINUTE, SECOND, "s.time >= j.seconds_from")
             else:  # what is not sealed yet comes with the seconds
                 _fill(connection, what, level, level, f"s.time < {kept.sealed_until[level]}")
+    _note_filled(connection)
     _merge_reopened(connection, revision)
+
+
+def _note_filled(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remember until when bins and codes of a filled view stand by whole minutes."""
+    connection.execute(
+        "INSERT INTO filled_views BY NAME SELECT g.metric, g.view, max(s.time) + 60 AS seconds_from FROM joining j "
+        "JOIN groups g USING (group_id) JOIN (SELECT id, time FROM series_bins_1m UNION ALL "
+        "SELECT id, time FROM series_cells_1m) s ON s.id = j.series_id GROUP BY ALL"
+    )
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, what: str, source: str, level: str, where: str) -> None:

@@ -194,8 +194,8 @@ async def _serve(settings: RollupSettings) -> None:
         failure = await run(settings)
     except (LogError, PositionError) as error:
         failure = error
-        _log.error("%s", error)
     if failure is not None:
+        _log.error("%s", failure)  # the last line, behind whatever Faust said while it stopped: `status` shows it
         raise SystemExit(1)
 
 

@@ -14,7 +14,7 @@ def zone_named(name: str) -> tzinfo | None:
     """The zone; None when there is none of that name."""
     if name == "UTC":
         return UTC
-    if len(name) > _LONGEST_NAME:
+    if len(name) > _LONGEST_NAME or name == "localtime":  # of this machine: another replica may be elsewhere
         return None
     try:
         return ZoneInfo(name)

@@ -12,7 +12,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -69,16 +72,15 @@ class State:
 def cached(wanted: History) -> tuple[State, State]:
     """Half of the history and all of it, filled if they are not in the cache. Raises `AssertionError` when a read model
     does not hold what was generated."""
-    folder = _cache() / f"history-{_key(wanted)}"
+    folder = _cache() / f"history-{wanted.events}-{_key(wanted)}"
     if not (folder / "filled.json").exists():
-        half_done = folder.with_name(folder.name + f".{os.getpid()}")
+        for old in folder.parent.glob(f"history-{wanted.events}-*"):  # of another schema, or not finished
+            shutil.rmtree(old)
+        half_done = folder.with_name(folder.name + ".new")
         half_done.mkdir(parents=True)
-        try:
-            found = [asdict(each) for each in _fill(wanted, half_done)]
-            (half_done / "filled.json").write_text(json.dumps(found))
-            half_done.replace(folder)
-        finally:
-            shutil.rmtree(half_done, ignore_errors=True)
+        found = [asdict(each) for each in _fill(wanted, half_done)]
+        (half_done / "filled.json").write_text(json.dumps(found))
+        half_done.replace(folder)
     half, whole = (Filled(**each) for each in json.loads((folder / "filled.json").read_text()))
     raw = folder / "events-1.parquet", folder / "events-2.parquet"
     return State(folder / "half.duckdb", raw[:1], half), State(folder / "whole.duckdb", raw, whole)
@@ -98,6 +100,27 @@ def _key(wanted: History) -> str:
 # --- the process that makes events ------------------------------------------------------------------------------------
 
 
+@contextmanager
+def tied_to_parent() -> Iterator[None]:
+    """What is done meanwhile ends with the process that started this one, however that ends."""
+    parent, done = multiprocessing.parent_process(), threading.Event()
+    assert parent is not None
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            if not parent.is_alive():
+                os._exit(1)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
+
+
+@tied_to_parent()
 def _make(wanted: History, folder: Path, out: Queue[Message]) -> None:
     """Deltas, and at the end of either half (record bytes, delta bytes, sums) of all so far."""
     deltas, sums, at_s = Deltas(), Sums(), wanted.start_s

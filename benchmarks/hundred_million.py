@@ -10,6 +10,7 @@ import asyncio
 import multiprocessing
 import shutil
 import statistics
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,9 +64,8 @@ def main(events: int = EVENTS) -> None:
 def measure(state: State, asks: int = ASKS) -> Asked:
     """Check the answers, then ask. Raises `AssertionError` when one is wrong."""
     found = Asked()
-    copy = state.model.with_name(f"asked-{multiprocessing.current_process().pid}.duckdb")
-    shutil.copy(state.model, copy)
-    try:
+    with tempfile.TemporaryDirectory(prefix="tallyboard-bench-") as folder:
+        copy = Path(shutil.copy(state.model, folder))
         raw = RawEvents(state.raw)
         ranges = _check(copy, state.filled.end_s, raw)
         for question, (start, end) in zip(QUESTIONS, ranges, strict=True):
@@ -73,9 +73,6 @@ def measure(state: State, asks: int = ASKS) -> Asked:
             found.raw[question.name] = timed(rows, lambda q=question, s=start, e=end: raw.rows(q, s, e), 0.0)  # type: ignore[misc]
         raw.close()
         uvloop.run(_ask(found, copy, state.filled.end_s, asks))
-    finally:
-        for left in copy.parent.glob(f"{copy.name}*"):
-            left.unlink()
     return found
 
 

@@ -26,7 +26,7 @@ from aggregates.positions import Position
 from aggregates.readmodel import ReadModel
 from aggregates.settings import ReadModelSettings
 from aggregates.store import GRACE_S, Input, Store
-from benchmarks.filled import ROLLUPS, VIEWS
+from benchmarks.filled import ROLLUPS, VIEWS, tied_to_parent
 from benchmarks.history import LIVE_PAGE_SHARE, SOURCE, Deltas, drawn
 from dashboard import api
 from dashboard.app import create_app
@@ -42,6 +42,7 @@ _FIRST_DELTA = 1 << 40
 """Beyond every delta of the history."""
 
 
+@tied_to_parent()
 def make(next_offset: int, start_ms: int, began: float, stopped: Event, out: Any) -> None:
     """Put (events, delta) into the queue, a record's worth every tenth of a second, until stopped; None at the end.
 
@@ -131,6 +132,7 @@ async def _project(serving: Serving, messages: Any) -> None:
                 if await loop.run_in_executor(writer, maintain, mark_ms):
                     await serving.model.applied()
         if waiting[-1] is None:
+            writer.shutdown()
             return
 
 

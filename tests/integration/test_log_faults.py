@@ -203,6 +203,7 @@ def test_records_removed_before_they_were_read_end_the_worker_with_a_sentence(
     worker.start()
     assert worker.ended() == 1
     assert "offsets 3 to 5 were removed from Kafka before they were read; `tallyboard accept-loss`" in worker.said
+    assert "accept-loss" in worker.said.splitlines()[-1]  # what `up` and `status` show
     assert covered(log, topics) == 3
     assert accept_loss(kafka_connection, topics) == 1
     assert accept_loss(kafka_connection, topics, "--dry-run") == 0

@@ -12,7 +12,10 @@ from aggregates import sketches
 from aggregates.database import StoreError
 from aggregates.days import day_start
 from aggregates.levels import DAY, FOREVER, LEVELS, MINUTE, QUARTER, Piece
+from aggregates.queries import Query
+from aggregates.readmodel import ReadModel
 from aggregates.store import MissingDeltas, Store
+from ingest.registry import Registry
 from tests.builders import TOPIC_ID, Event, inputs_of, log_records, rollup_of
 from tests.level_reader import ids_of, read, repeated
 
@@ -50,7 +53,9 @@ def test_a_new_view_holds_what_it_had_held_from_the_start(tmp_path: Path, sealed
     filled(tmp_path / "a.duckdb", DECLARED, sealed).close()
     filled_later = Store(tmp_path / "a.duckdb", {"orders": [["country"]], "visits": [["country"]]})
     ever = filled(tmp_path / "b.duckdb", {"orders": [["country"]], "visits": [["country"]]}, sealed)
-    assert filled_later.catalogue.metrics["orders"].covers("country")
+    assert (
+        filled_later.catalogue.metrics["orders"].covered["country"] == filled_later.catalogue.metrics["orders"].series
+    )
     assert not filled_later.catalogue.metrics["orders"].covered.get("country,product")
     for metric in ("orders", "visits"):
         for level in LEVELS:
@@ -65,6 +70,26 @@ def test_a_new_view_holds_what_it_had_held_from_the_start(tmp_path: Path, sealed
         store.seal(SEALED + 86_400)
         assert repeated(store) == {}
         store.close()
+
+
+@pytest.mark.parametrize(("metric", "measure"), [("orders", "p50"), ("visits", "uniques")])
+@pytest.mark.parametrize(("step", "from_s", "to_s"), [(1, 0, 120), (10, 0, 120), (None, 20, 40), (60, 0, 600)])
+def test_a_view_filled_later_answers_what_it_can_and_never_less(
+    tmp_path: Path, metric: str, measure: str, step: int | None, from_s: int, to_s: int
+) -> None:
+    """Bins of single series begin with minutes. Until their seconds are gone, the single series answer."""
+    filled(tmp_path / "a.duckdb", DECLARED).close()
+    store = Store(tmp_path / "a.duckdb", {"orders": [["country"]], "visits": [["country"]]})
+    model = ReadModel(store, Registry({}))
+    span = (1000 * (HOUR + from_s), 1000 * (HOUR + to_s))
+    found = model.query(Query(metric, ("count", measure), *span, step, ("country",)))
+    assert all(row[-1] for row in found.rows if row[-2])
+    assert found.view == "*"
+    whole = model.query(Query(metric, (measure,), 1000 * HOUR, 1000 * (HOUR + 3600), None, ("country",)))
+    store.retain(HOUR + 9 * 86_400, {"1s": 7200, "1m": None, "15m": None, "1d": None})
+    later = model.query(Query(metric, (measure,), 1000 * HOUR, 1000 * (HOUR + 3600), None, ("country",)))
+    assert (later.view, later.rows) == ("country", whole.rows)
+    store.close()
 
 
 def test_a_view_given_up_is_emptied_and_one_declared_again_is_whole(tmp_path: Path) -> None:
