@@ -97,7 +97,7 @@ def test_kill_9_anywhere_and_every_row_counts_once(sender: Sender, tmp_path: Pat
 
 
 def test_ctrl_c_says_how_to_go_on(sender: Sender, tmp_path: Path) -> None:
-    file = csv_of(tmp_path / "a.csv", 2_000)
+    file = csv_of(tmp_path / "a.csv", 40_000)
     with write_site() as site:
         process = sender.start(file, *MAPPING, "--url", site.url, "--batch", 20, "--rate", 1_000)
         eventually(lambda: len(site.ids()) >= 100)
@@ -106,7 +106,7 @@ def test_ctrl_c_says_how_to_go_on(sender: Sender, tmp_path: Path) -> None:
         assert process.returncode == 130
         assert "rows are answered for; the same command goes on behind them." in said
         assert sender.run(file, *MAPPING, "--url", site.url).returncode == 0
-        assert len(values_by_id(site)) == 2_000
+        assert len(values_by_id(site)) == 40_000
 
 
 def test_a_lost_state_doubles_nothing(sender: Sender, tmp_path: Path) -> None:
