@@ -6,6 +6,7 @@ COPY ingest ingest
 COPY aggregates aggregates
 COPY dashboard dashboard
 COPY tallyboard tallyboard
+COPY examples examples
 RUN python -m venv /opt/tallyboard \
  && /opt/tallyboard/bin/pip install --no-cache-dir --constraint constraints.txt .
 

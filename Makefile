@@ -40,7 +40,7 @@ up: install ## Start everything with the demos flights and host (data in .tallyb
 	@exec $(BIN)/tallyboard up --data .tallyboard/demo --demo flights --demo host
 
 test: install ## All tests: unit, property, contract, integration, browser
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install ## Lint, format, types, architecture
 	@$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from aggregates.cells import cells_of, ratio, spread
 from aggregates.derived import Asker, aligned
 from aggregates.frames import Asked, Frame, Keeping, frame, like, shifted
 from aggregates.measures import HISTOGRAM, type_of, unit_of
-from aggregates.queries import MAX_ROWS, Column, Query, TooManyRows, Unanswerable
+from aggregates.queries import DAY_STEP_S, MAX_ROWS, Column, Freshness, Query, Result, TooManyRows, Unanswerable
 
 Values = Mapping[str, npt.NDArray[Any]]
 
@@ -29,6 +29,46 @@ class Answer:
     restated: bool
     error_bound: Mapping[str, float] | None
     others: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """An answer as it is remembered, with the view that was read."""
+
+    answer: Answer
+    view: str
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+        given = self.answer
+        cells = len(given.rows) * len(given.columns)
+        texts = sum(len(cell) for row in given.rows for cell in row if isinstance(cell, str))
+        bins = sum(len(cell) for row in given.rows for cell in row if isinstance(cell, list))
+        return 1000 + 64 * len(given.rows) + 40 * cells + 2 * texts + 150 * bins
+
+    def result(self, freshness: Freshness, seconds: float) -> Result:
+        given = self.answer
+        return Result(
+            columns=given.columns,
+            rows=given.rows,
+            freshness=freshness,
+            start_ms=given.frame.start * 1000,
+            end_ms=given.frame.end * 1000,
+            step_s=given.frame.step,
+            level=given.frame.level,
+            view=self.view,
+            took_ms=round(seconds * 1000, 3),
+            restated=given.restated,
+            error_bound=given.error_bound,
+            others=given.others,
+        )
+
+
+def in_whole_buckets(query: Query) -> Query:
+    """The same query from and to whole buckets, as it is answered: so questions of one moment become equal."""
+    width = 1000 * (query.step_s if query.step_s is not None and query.step_s != DAY_STEP_S else 1)
+    return replace(query, start_ms=query.start_ms // width * width, end_ms=-(-query.end_ms // width) * width)
 
 
 def answer(asker: Asker, query: Query, keeping: Keeping, unit: str | None) -> Answer:

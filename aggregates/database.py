@@ -16,6 +16,7 @@ from aggregates.checkpoints import wal_of
 from aggregates.levels import LEVELS
 
 SCHEMA_VERSION = "4"
+_MEBIBYTES = {"KiB": 2.0**-10, "MiB": 1.0, "GiB": 2.0**10, "TiB": 2.0**20}
 _NO_ROOM = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _LOCKED = "could not set lock on file"
 _UNREADABLE_WAL = "replaying wal"
@@ -48,31 +49,35 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0].partition("Error: ")[2] or str(error).splitlines()[0]
 
 
-def open_file(path: Path) -> duckdb.DuckDBPyConnection:
+def open_file(path: Path, memory_mb: int | None = None) -> duckdb.DuckDBPyConnection:
     """Open or create the file. It is created under another name and renamed when complete; a write-ahead log that
     cannot be read is set aside, the log of events fills the gap. So is a file of another schema version: a new one
-    fills from the log."""
+    fills from the log.
+
+    Args:
+        memory_mb: what the database may take, where its own limit (four fifths of the machine's) is not lower.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = _opened(path)
+    connection = _opened(path, memory_mb)
     found = _version(connection)
     if found == SCHEMA_VERSION:
         return connection
     connection.close()
     _set_aside(path, found)
-    return _opened(path)
+    return _opened(path, memory_mb)
 
 
-def _opened(path: Path) -> duckdb.DuckDBPyConnection:
+def _opened(path: Path, memory_mb: int | None) -> duckdb.DuckDBPyConnection:
     try:
         if not path.exists():
             _create(path)
-        connection = _configured(path)
+        connection = _configured(path, memory_mb)
     except duckdb.Error as error:
         if _LOCKED in str(error).lower():
             raise StoreError(f"{path} is in use by another process") from error
         if _UNREADABLE_WAL not in str(error).lower():
             raise sentence(path, error) or StoreError(f"{path} cannot be opened: {error}") from error
-        connection = _without_wal(path, error)
+        connection = _without_wal(path, memory_mb, error)
     for half in path.parent.glob(f"{path.name}.{_ANY_HALF}.new*"):  # the lock is ours: nobody is creating the file
         half.unlink(missing_ok=True)
     return connection
@@ -111,7 +116,7 @@ def _sql(name: str) -> str:
     return files("aggregates").joinpath(name).read_text()
 
 
-def _without_wal(path: Path, error: Exception) -> duckdb.DuckDBPyConnection:
+def _without_wal(path: Path, memory_mb: int | None, error: Exception) -> duckdb.DuckDBPyConnection:
     wal = wal_of(path)
     aside = wal.with_name(f"{wal.name}.corrupt-{int(time.time())}")
     wal.replace(aside)
@@ -122,7 +127,7 @@ def _without_wal(path: Path, error: Exception) -> duckdb.DuckDBPyConnection:
         _first_line(error),
     )
     try:
-        return _configured(path)
+        return _configured(path, memory_mb)
     except duckdb.Error as second:
         raise sentence(path, second) or StoreError(f"{path} cannot be opened: {second}") from second
 
@@ -148,10 +153,19 @@ def _create(path: Path) -> None:
     half.replace(path)
 
 
-def _configured(path: Path) -> duckdb.DuckDBPyConnection:
+def _configured(path: Path, memory_mb: int | None) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path))
+    if memory_mb is not None:
+        _limit_memory(connection, memory_mb)
     connection.execute("SET checkpoint_threshold = '1TB'")  # never within a commit: `aggregates.checkpoints`
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _limit_memory(connection: duckdb.DuckDBPyConnection, memory_mb: int) -> None:
+    row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+    number, _, unit = str(row[0] if row else "").partition(" ")
+    own_mb = float(number) * _MEBIBYTES.get(unit, 1.0)
+    connection.execute(f"SET memory_limit = '{min(memory_mb, int(own_mb)):d}MiB'")

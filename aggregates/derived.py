@@ -34,7 +34,7 @@ class Subject:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics whose rows are read."""
+        """The metrics whose rows are read, and whose events the answer is made of."""
         said = self.derived
         return (self.name,) if said is None else (said.numerator[0], said.denominator[0])
 

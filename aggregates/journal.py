@@ -9,6 +9,8 @@ from typing import Protocol
 import msgspec
 
 from aggregates.following import TopicFollowing
+from aggregates.letterbox import TopicFreshness
+from aggregates.readmodel import TOPIC_ID_PREFIX
 from ingest.log import LogError
 
 _PARTITION = 0
@@ -40,3 +42,20 @@ class Journal:
     async def has_read(self, offset: int, timeout_s: float) -> bool:
         """Wait until this replica has read the journal up to and including an offset; False when the time is up."""
         return await self._following.reach(_PARTITION, offset, timeout_s)
+
+    def freshness(self) -> TopicFreshness:
+        """How far this replica has read it."""
+        return self._following.freshness()
+
+    def position(self, offset: int) -> str:
+        """The position behind an entry, as text."""
+        return f"{self._following.topic_id[:TOPIC_ID_PREFIX]};{_PARTITION}:{offset + 1}"
+
+    async def reach(self, prefix: str, wanted: Mapping[int, int], timeout_s: float) -> bool | None:
+        """Wait until a position is read, given the prefix of its topic id and its next offset by partition; False when
+        the time is up, None when it belongs to another journal."""
+        if len(prefix) != TOPIC_ID_PREFIX or not self._following.topic_id.startswith(prefix):
+            return None
+        if set(wanted) - {_PARTITION}:
+            return None
+        return await self.has_read(wanted.get(_PARTITION, 0) - 1, timeout_s)

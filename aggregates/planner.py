@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aggregates.catalogue import SERIES_VIEW, TOTAL_VIEW, MetricEntry
+from aggregates.exact import exact_sum
 from aggregates.frames import Frame
 from aggregates.levels import MINUTE, SECOND, WIDTH, Piece
 from aggregates.merge import NEWEST
@@ -24,7 +25,7 @@ Ids = Sequence[int] | None
 MERGES = {
     "count": "sum(count)::BIGINT",
     "numbers": "coalesce(sum(count) FILTER (WHERE sum IS NOT NULL), 0)::BIGINT",
-    "sum": "sum(sum)",
+    "sum": exact_sum("sum"),
     "min": "min(min)",
     "max": "max(max)",
     "last": f"arg_max(last, {NEWEST})",

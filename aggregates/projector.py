@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from prometheus_client import CollectorRegistry
 
 from aggregates import deltas
+from aggregates.annotations import Annotations
 from aggregates.catalogue import Views
 from aggregates.database import StoreError
 from aggregates.following import TopicFollowing
@@ -28,6 +29,7 @@ from aggregates.letterbox import Letterbox
 from aggregates.levels import sealable, watermark
 from aggregates.positions import Broken, Fault, Position, PositionError, check
 from aggregates.readmodel import ReadModel
+from aggregates.receipts import Receipts
 from aggregates.retention import Retention
 from aggregates.settings import ReadModelSettings
 from aggregates.side_topics import SideTopics
@@ -201,14 +203,34 @@ class ProjectionError(Exception):
     """The read model cannot be kept up to date; the message is for the operator."""
 
 
+class _EventsTopic:
+    """The topic `events`, as `aggregates.receipts` asks it."""
+
+    def __init__(self, projector: Projector, log: Log, name: str) -> None:
+        self._projector, self._log, self._name = projector, log, name
+
+    async def topic_id(self) -> str:
+        return str(await self._projector.ask(self._log.topic_id, self._name))
+
+    async def bounds(self) -> tuple[Mapping[int, int], Mapping[int, int]]:
+        begins = await self._projector.ask(self._log.begin_offsets, self._name)
+        return begins, await self._projector.ask(self._log.end_offsets, self._name)
+
+    async def record(self, partition: int, offset: int) -> LogRecord | None:
+        found: LogRecord | None = await self._projector.ask(self._log.read, self._name, partition, offset)
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Projection:
     """A running projector."""
 
     projector: Projector
     read_model: ReadModel
+    receipts: Receipts
     letters: Letterbox
     journal: Journal
+    annotations: Annotations
     followings: tuple[TopicFollowing, ...]
     failed: asyncio.Future[BaseException]
     """Gets the error that ended the projector: the process has to end then."""
@@ -218,7 +240,7 @@ class Projection:
         if _views_of(registry) != _views_of(self.read_model.registry):
             _log.warning("the views of the registry changed: they count when the dashboard is started again")
         await self.projector.use(registry)
-        self.read_model.registry = registry
+        await self.projector.write(self.read_model.use, registry)
         await self.read_model.applied()
 
     def not_ready(self) -> list[str]:
@@ -255,8 +277,9 @@ async def _open(
     try:
         with await asyncio.to_thread(Log, settings.kafka) as log:
             await asyncio.to_thread(log.ensure_topics, settings.topics)
-            model = ReadModel(store, registry)
+            model = ReadModel(store, registry, limits=settings.limits)
             projector = Projector(settings, log, store, model, ProjectionTelemetry(metrics))
+            receipts = Receipts(_EventsTopic(projector, log, settings.topics.events), store)
             await projector.use(registry)
             options = StreamOptions(
                 group=store.meta("consumer_group"),
@@ -273,9 +296,9 @@ async def _open(
                 projector.broken = partial(_ended_by, failed)
                 work = (projector.watch(stream), projector.maintain(stream))
                 tasks = [*map(asyncio.create_task, work), *side.start(stream.fail)]
-                side_of = Letterbox(store, side.letters), side.journal, side.followings
+                side_of = Letterbox(store, side.letters), side.journal, side.annotations, side.followings
                 try:
-                    yield Projection(projector, model, *side_of, failed)
+                    yield Projection(projector, model, receipts, *side_of, failed)
                 finally:
                     await _cancelled(tasks)
             projector.close()
@@ -295,7 +318,7 @@ def _opened_store(settings: ReadModelSettings, views: Views) -> Store:
         raise StoreError(
             f"timezone {settings.timezone!r} is not known: give an IANA name such as Europe/Amsterdam"
         ) from error
-    return Store(settings.file, views, zone, settings.grace_s, round(86_400 * settings.as_of_days))
+    return Store(settings.file, views, zone, settings.grace_s, round(86_400 * settings.as_of_days), settings.memory_mb)
 
 
 def _ended_by(failed: asyncio.Future[BaseException], error: StoreError) -> None:

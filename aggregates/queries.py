@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from aggregates import measures
+from aggregates import measures, sketches
 
 MEASURES = measures.MEASURES
 RATIO = measures.RATIO
@@ -18,9 +18,12 @@ STEPS = {"1s": 1, "10s": 10, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 
 DAY_STEP_S = STEPS["1d"]
 """Stands for a local day, however long it is."""
 MAX_ROWS = 50_000
+EXACT_UNIQUES = sketches.EXACT_UNIQUES
+"""Up to so many distinct texts are counted exactly."""
 OTHER = "other"
 """Stands in the columns of the dimensions for all groups that are not among the top."""
 Previous = Literal["previous"]
+_ASK_FOR_LESS = "ask for a shorter range, a wider step, or fewer dimensions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """What queries may take: time, and bytes of answers that are remembered."""
+
+    seconds: float = 5.0
+    cache_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
 class QueryError:
     """Why a query cannot be answered; `field` is the one to change."""
 
@@ -84,6 +95,24 @@ class TooManyRows(Exception):
 
     def __init__(self, rows: int) -> None:
         super().__init__(f"the answer would have {rows} rows or more, at most {MAX_ROWS} are given: widen the step")
+
+
+class TooSlow(Exception):
+    """The query ran as long as a query may."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(f"the query was ended after {limit_s:g} s: {_ASK_FOR_LESS}")
+
+
+class OutOfMemory(Exception):
+    """The query needs more memory than there is."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the query needs too much memory: {_ASK_FOR_LESS}")
+
+
+class Abandoned(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class Unanswerable(Exception):
@@ -149,6 +178,10 @@ class Metric:
     last_event_ms: int | None = None
     measures: tuple[str, ...] = ()
     """All it has."""
+    series: int = 0
+    """How many there are; of a derived metric those of both parts."""
+    group: str = ""
+    """Where it stands on the overview: as the registry says, else its name up to the first dot, or Other."""
     kept_ms: tuple[tuple[int, int], ...] = ()
     """Width of a bucket (s), and how long such buckets are kept of it at the most (ms): where the registry says so."""
 
@@ -164,9 +197,15 @@ class Window:
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A metric at a glance: rolling windows by name, 60 minute buckets (the last still open), events of the last
-    minute."""
+    minute.
+
+    `last_week`: some windows, to the minute, at the same time of the same weekday of the week before; None where the
+    metric had no event before. `late`: place of a minute in `spark` → events that came later than the grace after it.
+    """
 
     metric: Metric
     windows: Mapping[str, Window]
     spark: tuple[float | None, ...]
     events_1m: int
+    last_week: Mapping[str, float | None] = field(default_factory=dict)
+    late: Mapping[int, int] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from aggregates.measures import HISTOGRAM, is_measure
@@ -16,8 +17,11 @@ FIELDS = frozenset(
 )  # fmt: skip
 MAX_TOP = 1000
 _AUTO_BUCKETS = 400
+_MOST_FILTERS = 32
 _DEFAULT_RANGE_MS = 3_600_000
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_FIRST_MS, _LAST_MS = -62_104_060_800_000, 253_370_764_800_000
+"""The years 2 to 9998: a range may be widened by days and still have a name."""
 _LONGEST_SHIFT_S = 100 * 366 * 86_400
 _RELATIVE = re.compile(r"-(\d{1,9})([smhdw])")
 _EPOCH = re.compile(r"-?\d{1,16}")
@@ -39,6 +43,23 @@ def parse_time(value: object, field: str, now_ms: int) -> int | QueryError:
         return refused.error
 
 
+def unknown_field(fields: Collection[str], known: Collection[str]) -> QueryError | None:
+    """The first field that there is not, and the one that may be meant; None when there are all."""
+    for name in sorted(set(fields) - set(known)):
+        near = difflib.get_close_matches(name[:40], sorted(known), 1, 0.5)
+        hint = f"is it {near[0]}?" if near else "there are " + ", ".join(sorted(known))
+        return QueryError("invalid_query", name[:100], f"there is no field {name[:60]!r}: {hint}")
+    return None
+
+
+def parse_filters(value: object) -> tuple[Filter, ...] | QueryError:
+    """The filters of a `where`, of whichever form."""
+    try:
+        return _filters(value)
+    except _Refused as refused:
+        return refused.error
+
+
 class _Refused(Exception):
     def __init__(self, field: str, message: str, code: str = "invalid_query") -> None:
         super().__init__(message)
@@ -46,9 +67,10 @@ class _Refused(Exception):
 
 
 def _parse(fields: Mapping[str, object], now_ms: int) -> Query:
-    unknown = sorted(set(fields) - FIELDS)
-    if unknown:
-        raise _Refused(unknown[0], f"there is no field {unknown[0][:100]!r}")
+    wrong = unknown_field(fields, FIELDS)
+    if wrong is not None:
+        raise _Refused(wrong.field or "", wrong.message)
+    fields = {name: value for name, value in fields.items() if value is not None}
     metric = fields.get("metric")
     if not isinstance(metric, str) or not metric:
         raise _Refused("metric", "metric is required, a text")
@@ -57,7 +79,7 @@ def _parse(fields: Mapping[str, object], now_ms: int) -> Query:
     start_ms = _time(fields["from"], "from", now_ms) if "from" in fields else default_start
     if start_ms >= end_ms:
         raise _Refused("from", "from must lie before to")
-    return Query(
+    query = Query(
         metric=metric,
         measures=_measures(fields["measures"]) if "measures" in fields else (),
         start_ms=start_ms,
@@ -71,6 +93,11 @@ def _parse(fields: Mapping[str, object], now_ms: int) -> Query:
         as_of_ms=_as_of(fields.get("as_of"), now_ms),
         timezone=_timezone(fields.get("timezone")),
     )
+    back = query.end_ms - query.start_ms if query.compare == "previous" else 1000 * (query.compare or 0)
+    if query.start_ms - back < _FIRST_MS:
+        what = "the range" if query.compare is None else "the range to compare with"
+        raise _Refused("from" if query.compare is None else "compare", f"{what} begins before the year 2")
+    return query
 
 
 def _time(value: object, field: str, now_ms: int) -> int:
@@ -93,12 +120,12 @@ def _time(value: object, field: str, now_ms: int) -> int:
         raise _Refused(field, f"{field} {text[:60]!r} is no time: RFC 3339, epoch ms, now, or -90m") from None
     if moment.tzinfo is None:
         raise _Refused(field, f"{field} {text[:60]!r} needs a zone, such as Z or +01:00")
-    return int((moment - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000)
+    return _bounded(round((moment - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000), field)
 
 
 def _bounded(epoch_ms: int, field: str) -> int:
-    if not -62_135_596_800_000 <= epoch_ms < 253_402_300_800_000:
-        raise _Refused(field, f"{field} lies outside the years 1 to 9999")
+    if not _FIRST_MS <= epoch_ms < _LAST_MS:
+        raise _Refused(field, f"{field} lies outside the years 2 to 9998")
     return epoch_ms
 
 
@@ -185,6 +212,13 @@ def _step(value: object, range_ms: int) -> int | None:
 
 
 def _filters(value: object) -> tuple[Filter, ...]:
+    found = _given_filters(value)
+    if len(found) > _MOST_FILTERS:
+        raise _Refused("where", f"where may have at most {_MOST_FILTERS} filters")
+    return found
+
+
+def _given_filters(value: object) -> tuple[Filter, ...]:
     if value is None:
         return ()
     if isinstance(value, Mapping):

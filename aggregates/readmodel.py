@@ -5,25 +5,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from aggregates.accounts import Ledger, LedgerQuery, read_ledger
-from aggregates.answers import answer
+from aggregates.answers import Replied, answer, in_whole_buckets
 from aggregates.asking import Cursor, GroupCache, Session
 from aggregates.contents import load_kept, load_own_kept
-from aggregates.derived import Asker, subject
+from aggregates.derived import Asker, Subject, subject
 from aggregates.frames import Keeping
 from aggregates.last_events import LastEvents
+from aggregates.last_week import LastWeek
 from aggregates.levels import SECOND, Kept
 from aggregates.measures import DERIVED, HEADLINES, RATIO, has_measure, measures_of
-from aggregates.queries import Freshness, Metric, Query, Result, Tile, Unanswerable, UnknownMetric
+from aggregates.patience import Caller, Watchdog
+from aggregates.queries import Filter, Freshness, Metric, Query, QueryLimits, Result, Tile, Unanswerable, UnknownMetric
+from aggregates.remembered import Made, Remembered
+from aggregates.restatements import late_minutes
 from aggregates.retention import OwnKept, kept_at_most, kept_for
 from aggregates.rolling import Rolling
+from aggregates.series_list import SeriesPage, read_series
 from aggregates.store import Store
+from aggregates.versions import Moment
 from ingest.registry import DerivedMetric, MetricDefinition, Registry
 
 TOPIC_ID_PREFIX = 8
 """Hex digits of the topic id that stand in a position."""
+_MOST_ANSWERS = 2000
 
 
 def epoch_ms() -> int:
@@ -34,11 +42,17 @@ def epoch_ms() -> int:
 class ReadModel:
     """Answers from one store. `observe` and `applied` are the projector's."""
 
-    def __init__(self, store: Store, registry: Registry, clock: Callable[[], int] = epoch_ms) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        clock: Callable[[], int] = epoch_ms,
+        limits: QueryLimits = QueryLimits(),  # noqa: B008 - immutable
+    ) -> None:
         self._clock = clock
         self._store = store
         self.registry = registry
-        """What is said about metrics; may be replaced at any time."""
+        """What is said about metrics."""
         self._topic_id: str | None = None
         self._watermark_ms: int | None = None
         self._applied_at_ms: int | None = None
@@ -46,8 +60,10 @@ class ReadModel:
         self._pending: Mapping[int, int] = {}
         self._moved: asyncio.Condition | None = None
         self._newest = LastEvents()
-        self._rolling = Rolling()
+        self._rolling, self._last_week = Rolling(), LastWeek()
         self._groups = GroupCache()
+        self._watchdog = Watchdog(limits.seconds)
+        self.remembered = Remembered[Replied](_MOST_ANSWERS, limits.cache_bytes)
 
     @property
     def version(self) -> int:
@@ -108,33 +124,47 @@ class ReadModel:
         reached = self.positions()
         return all(reached.get(partition, 0) >= offset for partition, offset in wanted.items())
 
+    def use(self, registry: Registry) -> None:
+        """Say of metrics what this registry says. On the writer's thread: answers kept are no longer those."""
+        with self._store.versions.committed(None):
+            self.registry = registry
+
     # --- answers --------------------------------------------------------------------------------------------------
 
-    def query(self, query: Query) -> Result:
-        """Answer a query. Raises `UnknownMetric`, `Unanswerable` or `TooManyRows`."""
+    def query(self, query: Query, caller: Caller | None = None) -> Result:
+        """Answer a query, at most once for everybody who asks it between two changes of its metric.
+
+        Raises `UnknownMetric`, `Unanswerable`, `TooManyRows`, `TooSlow`, `OutOfMemory`, or `Abandoned` when the caller
+        has left.
+        """
         started = time.perf_counter()
+        query = in_whole_buckets(query)
         found = subject(query.metric, self._store.catalogue.metrics, self.registry.derived)
-        # Taken before the transaction begins: an answer may hold more than its position says, never less.
-        freshness = self.freshness(self._clock())
-        with self._store.reader() as cursor:
+        # Looked at before the transaction begins: an answer may hold more than its position says, never less.
+        moment, freshness = self._store.versions.look(found.metrics, lambda: self.freshness(self._clock()))
+
+        def make(wanted: Callable[[], bool]) -> Made[Replied]:
+            return self._made(query, found, moment, wanted)
+
+        replied = self.remembered.get(query, moment.version, make, caller or Caller())
+        return replied.result(freshness, time.perf_counter() - started)
+
+    def _made(self, query: Query, found: Subject, moment: Moment, wanted: Callable[[], bool]) -> Made[Replied]:
+        with self._reader(wanted) as cursor:
+            is_exact = self._store.versions.is_still(moment)
             keeping = self._keeping(cursor, found.metrics)
             seconds_from = keeping.kept.kept_from[SECOND]
             asker = Asker.of(Session(cursor, self._groups), found, query.by, query.where, seconds_from)
             given = answer(asker, query, keeping, self.metric(query.metric).unit)
-        return Result(
-            columns=given.columns,
-            rows=given.rows,
-            freshness=freshness,
-            start_ms=given.frame.start * 1000,
-            end_ms=given.frame.end * 1000,
-            step_s=given.frame.step,
-            level=given.frame.level,
-            view=asker.view,
-            took_ms=round((time.perf_counter() - started) * 1000, 3),
-            restated=given.restated,
-            error_bound=given.error_bound,
-            others=given.others,
-        )
+        replied = Replied(given, asker.view)
+        return Made(replied, replied.size, is_exact)
+
+    @contextmanager
+    def _reader(self, wanted: Callable[[], bool] = lambda: True) -> Iterator[Cursor]:
+        """A cursor inside one read transaction, for as long as a query may run and somebody wants its answer. Raises
+        `TooSlow`, `OutOfMemory` or `Abandoned`."""
+        with self._store.reader() as cursor, self._watchdog.watching(cursor, wanted):
+            yield cursor
 
     def _keeping(self, cursor: Cursor, metrics: Sequence[str]) -> Keeping:
         """What is kept of all these metrics, at the moment of the cursor's transaction."""
@@ -153,13 +183,14 @@ class ReadModel:
             entries = [entry for entry in (found.above, found.below) if entry is not None]
             shared = set.intersection(*(entry.dimensions for entry in entries))
             about = (tuple(sorted(shared)), said.description, said.better)
-            return Metric(name, found.kind, said.unit, *about, RATIO, measures=measures, kept_ms=kept)
+            series, group = sum(entry.series for entry in entries), _group(name, said.group)
+            return Metric(name, found.kind, said.unit, *about, RATIO, None, measures, series, group, kept)
         defined = self.registry.metrics.get(name) or MetricDefinition(name)
         measure = defined.measure if defined.measure and has_measure(found.kind, defined.measure) else None
         about = (tuple(sorted(found.entry.dimensions)), defined.description, defined.better)
-        unit = found.entry.unit or defined.unit
-        headline = measure or HEADLINES[found.kind]
-        return Metric(name, found.kind, unit, *about, headline, measures=measures, kept_ms=kept)
+        unit, headline = found.entry.unit or defined.unit, measure or HEADLINES[found.kind]
+        series, group = found.entry.series, _group(name, defined.group)
+        return Metric(name, found.kind, unit, *about, headline, None, measures, series, group, kept)
 
     def catalogue(self) -> tuple[Metric, ...]:
         """Every metric that was ever counted: in the registry's order, the others behind by name, derived ones last."""
@@ -186,7 +217,7 @@ class ReadModel:
         found = subject(metric, self._store.catalogue.metrics, self.registry.derived)
         said = found.derived
         names = [metric] if said is None else [said.numerator[0], said.denominator[0]]
-        with self._store.reader() as cursor:
+        with self._reader() as cursor:
             rows = cursor.execute(
                 "SELECT json_extract_string(dimensions, ?) AS value FROM series "
                 "WHERE metric IN (SELECT unnest(?::VARCHAR[])) AND value IS NOT NULL "
@@ -195,15 +226,35 @@ class ReadModel:
             ).fetchall()
         return [value for (value,) in rows]
 
+    def series(
+        self, metric: str, where: Sequence[Filter], limit: int, after: int = -1, caller: Caller | None = None
+    ) -> SeriesPage:
+        """A page of the metric's series. Raises `UnknownMetric`, `TooSlow`, `OutOfMemory` or `Abandoned`."""
+        if metric not in self._store.catalogue.metrics:
+            raise UnknownMetric(metric)
+        with self._reader(lambda: caller is None or not caller.has_left) as cursor:
+            return read_series(cursor, metric, where, limit, after)
+
     def tiles(self, now_ms: int) -> tuple[Tile, ...]:
-        """Every metric's rolling windows at `now_ms`."""
+        """Every metric at a glance at `now_ms`."""
         metrics = self.catalogue()
         with self._store.reader() as cursor:
             kept, own = self._kept(cursor)
-            return self._rolling.tiles(cursor, kept, own, metrics, self.registry.derived, now_ms // 1000)
+            derived, now_s = self.registry.derived, now_ms // 1000
+            found = self._rolling.tiles(cursor, kept, own, metrics, derived, now_s)
+            before = self._last_week.read(cursor, kept, self._store.zone, metrics, derived, now_s)
+            late = late_minutes(cursor, kept, derived, now_s)
+        return tuple(
+            replace(tile, last_week=before[tile.metric.name], late=late.get(tile.metric.name, {})) for tile in found
+        )
 
-    def ledger(self, wanted: LedgerQuery) -> Ledger:
-        """The account of accepted events. Raises `TooManyRows`."""
+    def ledger(self, wanted: LedgerQuery, caller: Caller | None = None) -> Ledger:
+        """The account of accepted events. Raises `TooManyRows`, `TooSlow`, `OutOfMemory` or `Abandoned`."""
         freshness = self.freshness(self._clock())
-        with self._store.reader() as cursor:
+        with self._reader(lambda: caller is None or not caller.has_left) as cursor:
             return read_ledger(cursor, wanted, load_kept(cursor), freshness, dict(self._pending))
+
+
+def _group(name: str, said: str | None) -> str:
+    first, dot, _ = name.partition(".")
+    return said or (first if dot and first else "Other")

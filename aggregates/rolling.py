@@ -109,7 +109,7 @@ class Rolling:
         alike: dict[tuple[int, ...], tuple[Kept, list[Metric]]] = {}
         oldest = now_s - 2 * max(WINDOWS.values()) - WIDTH[QUARTER]
         for metric in metrics:
-            of_parts = kept_for([name for name, _ in _parts(metric, derived)], kept, own)
+            of_parts = kept_for([name for name, _ in parts_of(metric, derived)], kept, own)
             key = tuple(max(oldest, of_parts.kept_from[level]) for level in (SECOND, MINUTE, QUARTER))
             alike.setdefault(key, (of_parts, []))[1].append(metric)
         groups = {tuple(metric.name for metric in found): (of_parts, found) for of_parts, found in alike.values()}
@@ -138,13 +138,14 @@ class _Windows:
         derived: Mapping[str, DerivedMetric],
         now_s: int,
     ) -> tuple[Tile, ...]:
-        made_of = {metric.name: _parts(metric, derived) for metric in metrics}
+        """Windows, spark and events of the last minute of each metric, in order."""
+        made_of = {metric.name: parts_of(metric, derived) for metric in metrics}
         parts = sorted({part for found in made_of.values() for part in found})
         totals = _Totals(cursor, sorted({metric for metric, _ in parts}))
         cuts = _Cuts.of(spans(now_s, kept))
         read = totals.read(cuts, kept)
         grid = cuts.grid(read, tuple(cuts.spans))
-        values = {part: totals.values(grid, part, tuple(cuts.spans)) for part in parts if not _is_dear(part)}
+        values = totals.values(grid, [part for part in parts if not _is_dear(part)], tuple(cuts.spans))
         values |= self._estimates(totals, cuts, kept, read, [part for part in parts if _is_dear(part)], now_s)
         gone = [name for name, (start, _) in cuts.spans.items() if start < kept.kept_from[QUARTER]]
         values = {part: {**found, **dict.fromkeys(gone)} for part, found in values.items()}
@@ -165,7 +166,7 @@ class _Windows:
             fresh = len(held) == len(parts) and 0 <= now_s - self._long_at_s < _LONG_EVERY_S
         names = tuple(name for name in cuts.spans if not (fresh and name in _LONG))
         grid = cuts.grid(totals.estimated(read, cuts.pieces(names, kept), [measure for _, measure in parts]), names)
-        found = {part: totals.values(grid, part, names) for part in parts}
+        found = totals.values(grid, parts, names)
         if fresh:
             return {part: {**values, **held[part]} for part, values in found.items()}
         with self._lock:
@@ -218,14 +219,31 @@ class _Totals:
         values: list[list[float]] = grid.measure(measure).tolist()
         return values
 
-    def values(self, grid: Grid, part: Part, names: Sequence[str]) -> dict[str, float | None]:
-        """A measure of a metric by range."""
-        metric, measure = part
-        column = grid.measure(measure)[:, self.slots[metric]].astype(np.float64).tolist()
-        return {name: value if math.isfinite(value) else None for name, value in zip(names, column, strict=True)}
+    def values(self, grid: Grid, parts: Sequence[Part], names: Sequence[str]) -> dict[Part, dict[str, float | None]]:
+        """Measures of metrics by range; each measure is made once, of all metrics together."""
+        made = {measure: grid.measure(measure).astype(np.float64).T for measure in {measure for _, measure in parts}}
+        found: dict[Part, dict[str, float | None]] = {}
+        for metric, measure in parts:
+            column = made[measure][self.slots[metric]].tolist()
+            found[metric, measure] = {
+                name: value if math.isfinite(value) else None for name, value in zip(names, column, strict=True)
+            }
+        return found
 
 
-def _parts(metric: Metric, derived: Mapping[str, DerivedMetric]) -> list[Part]:
+def measured(
+    cursor: duckdb.DuckDBPyConnection, kept: Kept, parts: Sequence[Part], found: Mapping[str, Span]
+) -> dict[Part, dict[str, float | None]]:
+    """Measures of metrics over ranges, by range."""
+    totals, cuts = _Totals(cursor, sorted({metric for metric, _ in parts})), _Cuts.of(found)
+    measures = [measure for _, measure in parts]
+    read = totals.estimated(totals.read(cuts, kept), cuts.pieces(tuple(found), kept), measures)
+    grid = cuts.grid(read, tuple(found))
+    return totals.values(grid, parts, tuple(found))
+
+
+def parts_of(metric: Metric, derived: Mapping[str, DerivedMetric]) -> list[Part]:
+    """What the metric's headline is made of: one measure, or numerator and denominator."""
     said = derived.get(metric.name) if metric.kind == "derived" else None
     return [(metric.name, metric.measure)] if said is None else [said.numerator, said.denominator]
 
@@ -235,12 +253,13 @@ def _is_dear(part: Part) -> bool:
 
 
 def _tile(metric: Metric, parts: Sequence[Mapping[str, float | None]], events: int) -> Tile:
-    values = parts[0] if len(parts) == 1 else {n: _ratio(above, parts[1][n]) for n, above in parts[0].items()}
+    values = parts[0] if len(parts) == 1 else {n: ratio(above, parts[1][n]) for n, above in parts[0].items()}
     windows = {name: Window(values[name], values["-" + name]) for name in WINDOWS}
     return Tile(metric, windows, tuple(values[f"m{minute}"] for minute in range(SPARK_MINUTES)), events)
 
 
-def _ratio(above: float | None, below: float | None) -> float | None:
+def ratio(above: float | None, below: float | None) -> float | None:
+    """None without events, and of nothing."""
     return above / below if above is not None and below else None
 
 

@@ -105,15 +105,15 @@ def _seal_level(connection: duckdb.DuckDBPyConnection, level: str, start: int, e
 
 
 def _merge_seconds(connection: duckdb.DuckDBPyConnection, window: Condition) -> None:
-    """Merge the seconds of totals and views. Bins and codes only if it spares a third of the rows, going by the last
-    seconds: they are not kept for long, and where values differ there is nothing to merge."""
+    """Merge the seconds of totals; those of views, bins and codes only if it spares a third of the rows, going by the
+    last seconds: they are not kept for long, and where groups or values differ there is nothing to merge."""
     for family, what in tables(SECOND):
-        if family != "series" and (not what or _repeats(connection, family, what, window[1])):
+        if (family == "total" and not what) or (family != "series" and _repeats(connection, family, what, window[1])):
             merge_table(connection, family, what, SECOND, window)
 
 
 def _repeats(connection: duckdb.DuckDBPyConnection, family: str, what: str, bounds: list[object]) -> bool:
-    code = {"bins": "bin", "cells": "code"}[what]
+    code = {"": "known", "bins": "bin", "cells": "code"}[what]
     row = connection.execute(
         f"SELECT count(*), count(DISTINCT (id, time, known, {code})) FROM {table_of(family, what, SECOND)} "
         "WHERE time >= greatest(?, ? - 5) AND time < ?",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aggregates.days import DAY_S
 from aggregates.levels import DAY, MINUTE, QUARTER, SECOND
+from aggregates.queries import QueryLimits
 from ingest.log import KafkaConnection, Topics
 from ingest.logs import LogFormat
 
@@ -54,9 +55,20 @@ class ReadModelSettings:
     rejected_rows: int = 500_000
     """So many dead letters are listed; older ones are counted."""
 
+    query_seconds: float = 5.0
+    """A query that runs longer is ended."""
+    query_cache_mb: int = 64
+    """Answers are remembered up to so many megabytes, until they change."""
+    memory_mb: int = 2048
+    """What the database may take, where four fifths of the machine's are not less."""
+
     @property
     def file(self) -> Path:
         return self.data / "dashboard.duckdb"
+
+    @property
+    def limits(self) -> QueryLimits:
+        return QueryLimits(self.query_seconds, self.query_cache_mb * 2**20)
 
     @property
     def keep_s(self) -> dict[str, float | None]:

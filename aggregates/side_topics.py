@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from aggregates.annotations import Annotations
 from aggregates.following import Call, Follow, TopicFollowing
 from aggregates.journal import Appending, Journal
 from aggregates.letter_store import LetterLimits, LetterStore
 from aggregates.positions import ReadableLog
 from aggregates.settings import ReadModelSettings
 from aggregates.store import Store
+from ingest.log import LogRecord
 
 _RETAIN_S = 60.0
 
@@ -34,21 +36,25 @@ class SideTopics:
         appender: Appending,
     ) -> None:
         self._store = LetterStore(store, _limits(settings))
+        self.annotations = Annotations(store)
         self._write = write
         topics = settings.topics
         self.letters = TopicFollowing(
             topics.rejected, log, follow, self._store.positions, self._store.apply_letters, ask, write
         )
-        journalled = TopicFollowing(
-            topics.journal, log, follow, self._store.positions, self._store.apply_journal, ask, write
-        )
+        journalled = TopicFollowing(topics.journal, log, follow, self._store.positions, self._apply_journal, ask, write)
         self.followings = (self.letters, journalled)
         self.journal = Journal(topics.journal, appender, journalled)
 
     def start(self, fail: Callable[[BaseException], None]) -> list[asyncio.Task[None]]:
         """Read until cancelled; `fail` gets an error of the store."""
-        work = [*(following.run() for following in self.followings), self._retain()]
+        work = [*(following.run for following in self.followings), self._retain]
         return [asyncio.create_task(_ending(fail, one)) for one in work]
+
+    def _apply_journal(self, topic: str, topic_id: str, records: Mapping[int, list[LogRecord]]) -> int:
+        entries = self._store.apply_journal(topic, topic_id, records)
+        self.annotations.catch_up()
+        return entries
 
     async def _retain(self) -> None:
         while True:
@@ -56,9 +62,9 @@ class SideTopics:
             await asyncio.sleep(_RETAIN_S)
 
 
-async def _ending(fail: Callable[[BaseException], None], work: Coroutine[Any, Any, None]) -> None:
+async def _ending(fail: Callable[[BaseException], None], work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
-        await work
+        await work()
     except Exception as error:
         fail(error)
 

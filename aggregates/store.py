@@ -8,6 +8,7 @@ ends and is started again, the file is what the last commit left.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
@@ -30,7 +31,9 @@ from aggregates.families import FanOut
 from aggregates.incoming import Counted, Fresh, counted
 from aggregates.levels import MINUTE, QUARTER, Kept
 from aggregates.positions import Position
+from aggregates.recently import RecentlyApplied
 from aggregates.retention import KeepS, OwnKept, Retention, due, set_apart
+from aggregates.versions import Versions
 
 GRACE_S = 10
 AS_OF_S = 30 * 86_400
@@ -58,16 +61,25 @@ class Store:
         zone: of the day level.
         grace_s: how long buckets stay open behind the watermark.
         as_of_s: how long restatements are told from the baseline.
+        memory_mb: what the database may take; None: four fifths of the machine's.
     """
 
     def __init__(
-        self, path: Path, views: Views, zone: tzinfo = UTC, grace_s: int = GRACE_S, as_of_s: int = AS_OF_S
+        self,
+        path: Path,
+        views: Views,
+        zone: tzinfo = UTC,
+        grace_s: int = GRACE_S,
+        as_of_s: int = AS_OF_S,
+        memory_mb: int | None = None,
     ) -> None:
         self.zone, self.grace_s = zone, grace_s
         self._path, self._views = path, views
+        self.versions = Versions()
+        self.recent = RecentlyApplied()
         self._as_of_s = as_of_s
         self._checkpoints = Checkpoints(path)
-        self._connection = open_file(path)
+        self._connection = open_file(path, memory_mb)
         try:
             contents.check_version(self._connection)
             contents.use_zone(self._connection, zone, contents.load_kept(self._connection))
@@ -150,9 +162,12 @@ class Store:
                 fresh.append(found)
         read = {item.position.partition: item.position for item in inputs}
         with self.writing() as connection:
-            events = self._count(connection, fresh, list(unknown.values()))
+            events, metrics = self._count(connection, fresh, list(unknown.values()))
             self._store_positions(connection, sources, read)
-        self.sources, self.inputs = sources, {**self.inputs, **read}
+            self.versions.committing()
+        with self.versions.committed(metrics):
+            self.sources, self.inputs = sources, {**self.inputs, **read}
+        self.recent.note(fresh, time.time_ns() // 1_000_000)
         return events
 
     def _unknown(self, found: pa.RecordBatch) -> dict[int, SeriesFields]:
@@ -163,8 +178,10 @@ class Store:
         rows_of = series.take(pa.array(new)).to_pylist() if len(new) else []
         return {row["key"]: tuple(row.values()) for row in rows_of}
 
-    def _count(self, connection: duckdb.DuckDBPyConnection, fresh: list[Fresh], unknown: list[SeriesFields]) -> int:
-        """Append all rows of some deltas; returns their events."""
+    def _count(
+        self, connection: duckdb.DuckDBPyConnection, fresh: list[Fresh], unknown: list[SeriesFields]
+    ) -> tuple[int, set[str]]:
+        """Append all rows of some deltas; returns their events and metrics."""
         if unknown:
             rows.insert_series(connection, self.catalogue.add(unknown))
         parts = [self._counted(found) for found in fresh if found.rows.num_rows]
@@ -178,9 +195,10 @@ class Store:
             self._note_restated(fan_out.restated)
             rows.insert_touched(connection, fan_out.touched, self.kept.sealed_until[MINUTE])
         rows.insert_values(connection, "undecodable", [row for found in fresh for row in found.undecodable()])
+        entries = ledger.entries(fresh)
         rows.insert_values(connection, "lost", [row for found in fresh for row in found.lost()])
-        ledger.note(connection, ledger.entries(fresh))
-        return events
+        ledger.note(connection, entries)
+        return events, {metric for metric, *_ in entries}
 
     def _note_restated(self, found: sealing.Restated) -> None:
         if self._restated is not None:  # else they are looked for when the first bucket is sealed
@@ -230,7 +248,9 @@ class Store:
             kept = sealing.seal(connection, self.kept, until, self.zone, self._restated)
             ledger.merge(connection, self.kept.sealed_until[MINUTE], until)
             self._clear_positions(connection)
-        self.kept = kept
+            self.versions.committing()
+        with self.versions.committed(None):
+            self.kept = kept
         return True
 
     def _clear_positions(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -267,8 +287,10 @@ class Store:
                 ledger.retain(connection, kept.kept_from[MINUTE], kept_from[MINUTE], kept_from[QUARTER])
             if horizon > kept.folded_until:
                 sealing.fold(connection, horizon)
-        self.kept = Kept(kept.sealed_until, kept_from, max(horizon, kept.folded_until))
-        self.own_kept = expiry.own
+            self.versions.committing()
+        with self.versions.committed(None):
+            self.kept = Kept(kept.sealed_until, kept_from, max(horizon, kept.folded_until))
+            self.own_kept = expiry.own
         return True
 
 

@@ -13,7 +13,16 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import end_to_end, freshness, hundred_million, month, projector_alone, rollup_alone, write_side
+from benchmarks import (
+    dashboard,
+    end_to_end,
+    freshness,
+    hundred_million,
+    month,
+    projector_alone,
+    rollup_alone,
+    write_side,
+)
 from benchmarks.stack import running_stack
 
 RUNS = 3
@@ -104,6 +113,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "projector_alone": projector_alone.main,
     "month": run_month,
     "hundred_million": hundred_million.main,
+    "dashboard": dashboard.main,
 }
 
 

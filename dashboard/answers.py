@@ -90,7 +90,10 @@ def document(content: object) -> Response:
     return Response(msgspec.json.encode(content), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def refusal(status: int, error: QueryError) -> Response:
+def refusal(status: int, error: QueryError, retry_after_s: int | None = None) -> Response:
     """An error of the API: code, field and message."""
     body = msgspec.json.encode({"code": error.code, "field": error.field, "message": error.message})
-    return Response(body, status, media_type="application/json", headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store"}
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    return Response(body, status, media_type="application/json", headers=headers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from dashboard.numbers import (
     BYTES,
@@ -20,11 +19,7 @@ SIXTIES = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
 DAYTIMES = (1.0, 2.0, 3.0, 6.0, 12.0, 24.0)
 DURATIONS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 THOUSANDS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
-# seconds between two marks of a time axis
-SPACINGS = (
-    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
-    86400, 172800, 604800, 1209600, 2592000,
-)  # fmt: skip
+LOG_SECONDS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 86400.0, 864000.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +30,15 @@ class ValueAxis:
     high: float
     marks: tuple[float, ...]
     labels: tuple[str, ...]
+    log: bool = False
+    """Logarithmic: the range is above zero."""
 
-
-@dataclass(frozen=True, slots=True)
-class TimeMark:
-    """One mark of the x axis: epoch milliseconds, the time as text and the day it belongs to."""
-
-    at_ms: int
-    text: str
-    day: str
+    def part(self, value: float) -> float:
+        """The part of the axis that is below a value, 0 to 1."""
+        value = min(max(value, self.low), self.high)
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +62,31 @@ def value_axis(low: float, high: float, unit: str | None, from_zero: bool) -> Va
     return ValueAxis(bottom, top, marks, tuple(_label(n * step, scale) for n in counts))
 
 
-def time_marks(start_ms: int, end_ms: int, most: int = 10) -> tuple[TimeMark, ...]:
-    """At most `most` marks on round times of [start, end), in UTC."""
-    span = max((end_ms - start_ms) / 1000, 1)
-    spacing = next((s for s in SPACINGS if span / s <= most), SPACINGS[-1])
-    spacing = max(spacing, math.ceil(span / most / 86400) * 86400) if spacing == SPACINGS[-1] else spacing
-    first = -(-start_ms // (spacing * 1000))
-    marks = (n * spacing * 1000 for n in range(first, first + most + 1))
-    return tuple(_time_mark(at, spacing) for at in marks if at < end_ms)
+def log_axis(low: float, high: float, unit: str | None) -> ValueAxis:
+    """A logarithmic axis over [low, high], both above zero, with marks on round values."""
+    marks = _log_marks(low, high, unit)
+    return ValueAxis(low, high, tuple(marks), tuple(_label_alone(mark, unit) for mark in marks), log=True)
 
 
-def _time_mark(at_ms: int, spacing: int) -> TimeMark:
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
-    day = f"{at.day} {at:%b}"
-    text = f"{at:%H:%M:%S}" if spacing < 60 else f"{at:%H:%M}" if spacing < 86400 else day
-    return TimeMark(at_ms, text, day if spacing < 86400 else f"{at:%Y}")
+def _log_marks(low: float, high: float, unit: str | None) -> list[float]:
+    if unit in SECONDS and high * SECONDS[unit] > 60:
+        found = [s / SECONDS[unit] for s in LOG_SECONDS if low <= s / SECONDS[unit] <= high]
+    else:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        found = [p for n in powers if low <= (p := 10.0**n) <= high]
+        if len(found) < 3:
+            found = [p for n in powers for f in (1, 2, 5) if low <= (p := f * 10.0**n) <= high]
+    stride = -(-len(found) // 6)
+    return found[::stride]
+
+
+def _label_alone(value: float, unit: str | None) -> str:
+    """A mark in the unit that fits it, not the whole axis."""
+    if unit in SECONDS:
+        seconds = value * SECONDS[unit]
+        factor, name = next((d for d in DURATIONS if seconds >= d[0] * (1 - 1e-9)), DURATIONS[-1])
+        return f"{seconds / factor:.6g}{NARROW}{name}"
+    return _label(value / (scale := _scale(unit, value)).size, scale)
 
 
 def _bounds(low: float, high: float, from_zero: bool) -> tuple[float, float]:

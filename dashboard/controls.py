@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, tzinfo
 from typing import Any
 
-from aggregates.queries import Filter, Metric
+from aggregates.queries import Metric
+from dashboard.filters import chips
+from dashboard.moments import write_moment
+from dashboard.moves import range_words
 from dashboard.names import readable
-from dashboard.state import STEP_NAMES, Explore, Range, address, encode, range_words, write_moment
+from dashboard.ranges import Range, Times, zone_of
+from dashboard.state import STEP_NAMES, Explore
 
 
 def settled(state: Explore, metric: Metric) -> tuple[Explore, list[str]]:
@@ -28,8 +33,11 @@ def settled(state: Explore, metric: Metric) -> tuple[Explore, list[str]]:
     return replace(state, metric=metric.name, measure=state.measure or metric.measure, where=kept), notices
 
 
-def controls(state: Explore, metric: Metric | None) -> dict[str, Any]:
+def controls(
+    state: Explore, metric: Metric | None, span: Range | None = None, times: Times | None = None
+) -> dict[str, Any]:
     """What the controls show."""
+    zone = UTC if times is None else zone_of(state, times)
     return {
         "metric": state.metric,
         "measure": state.measure,
@@ -39,42 +47,26 @@ def controls(state: Explore, metric: Metric | None) -> dict[str, Any]:
         "from": write_moment(state.start),
         "to": write_moment(state.end),
         "step": "auto" if state.step_s is None else STEP_NAMES[state.step_s],
+        "step_shown": STEP_NAMES[span.step_s] if span else "",
+        "compare": state.compare,
+        "chart": state.chart,
+        "timezone": state.timezone,
+        "workspace_zone": times.zone if times else "UTC",
         "live": state.live,
-        "range": range_words(state),
-        "where": [
-            {
-                "dimension": readable(f.dimension, 40),
-                "value": readable(v, 60),
-                "negate": f.negate,
-                "without": _without(state, f, v),
-            }
-            for f in state.where
-            for v in f.values
-        ],
+        "range": range_words(state, zone, times.now if times else 0),
+        "chips": chips(plain(state, metric)),
     }
 
 
-def api_query(state: Explore, span: Range) -> str:
-    """The query of the API that gives what the chart shows."""
-    fields = [("metric", state.metric or ""), ("measures", state.measure or "")]
-    fields += [("from", write_moment(state.start)), ("to", write_moment(state.end)), ("step", STEP_NAMES[span.step_s])]
-    fields += [("where", f"{'!' if f.negate else ''}{f.dimension}:{v}") for f in state.where for v in f.values]
-    if state.by is not None:
-        fields.append(("by", state.by))
-    return encode(fields)
-
-
-def _without(state: Explore, one: Filter, value: str) -> str:
-    """The address of the page with one value of one filter taken away."""
-    kept = tuple(v for v in one.values if v != value)
-    rest = tuple(f for f in state.where if f != one)
-    return address(replace(state, where=(*rest, replace(one, values=kept)) if kept else rest))
+def plain(state: Explore, metric: Metric | None) -> Explore:
+    """The state as an address writes it: without a measure that is the metric's own."""
+    return replace(state, measure=None) if metric is not None and state.measure == metric.measure else state
 
 
 def unknown_metric(state: Explore) -> str:
     return f"There is no metric {readable(state.metric, 120)}."
 
 
-def no_events(state: Explore) -> str:
+def no_events(state: Explore, zone: tzinfo = UTC, now_ms: int = 0) -> str:
     filters = " for this filter" if state.where else ""
-    return f"No events{filters} in this range ({range_words(state)})."
+    return f"No events{filters} in this range ({range_words(state, zone, now_ms)})."

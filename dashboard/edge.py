@@ -16,6 +16,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ingest.guard import host_name
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FINGERPRINT = re.compile(r"\.v[0-9_a-z]+m\d+\.")
@@ -41,12 +43,10 @@ def content_policy(script_hashes: Iterable[str]) -> str:
     )
 
 
-def host_of(authority: str) -> str:
-    """The name in a Host header or origin, without port and brackets, in lower case."""
-    name = authority.strip().lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.rpartition(":")[0] if name.count(":") == 1 else name
+def from_own_page(headers: Headers) -> bool:
+    """Whether a browser says that one of our own pages asks; programs and old browsers say nothing. A foreign `Origin`
+    never comes this far: `Guard` stands before."""
+    return "origin" in headers or headers.get("sec-fetch-site") == "same-origin"
 
 
 class Guard:
@@ -74,7 +74,7 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
-        if host_of(host) not in self._hosts:
+        if host_name(host) not in self._hosts:
             return 421, "This server does not answer for that host."
         origin = headers.get("origin")
         if origin is None or (scope["type"] == "http" and scope["method"] in SAFE_METHODS):
@@ -88,7 +88,8 @@ def _with_headers(send: Send, policy: Policy) -> Send:
     async def secured(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["content-security-policy"] = policy()
+            if "content-security-policy" not in headers:  # the page to sign in has a stricter one
+                headers["content-security-policy"] = policy()
             headers["x-content-type-options"] = "nosniff"
             headers["referrer-policy"] = "same-origin"
             headers["cross-origin-opener-policy"] = "same-origin"

@@ -1,49 +1,51 @@
 """The push: one message per tick and browser, each distinct view computed at most once a tick.
 
 Browsers register as `Reader`s and say what they watch. Nothing is computed while nobody reads. The newest message
-wins: a reader that was busy finds the latest one and never a queue.
+wins: a reader that was busy finds the latest one and never a queue, so that whoever was away misses nothing that
+still holds.
+
+The protocol of `/live`, JSON texts both ways. The browser says `{"watch": <query string of the explore page> | null}`
+when it connects and whenever its address changes; anything else closes with 4400. The server says, once a tick and at
+once after a connection or a change:
+
+    {"v": <number of the tick>, "now": <epoch ms>,
+     "freshness": {"position": …, "watermark_ms": <int> | null, "lag_ms": <int> | null},
+     "reasons": [<why this replica is not ready>, …],
+     "metrics": <how many there are>, "weekday": <"Mon", in the workspace's time zone>,
+     "order": [<metric>, …], "tiles": [{"n": <place in order>, …<parts of dashboard.tiles>}, …],
+     "chart": {"watch": <what was asked for>, "notices": […], …<dashboard.explore> | "empty": … | "error": …}}
+
+`tiles` holds the parts that changed since this browser was sent some (`dashboard.tile_changes`), `order` stands there
+when it changed; while a view is watched there is `choices` in their place, every metric as [name, name to be read,
+dimensions], when it changed. `chart` is left out while nothing is watched, and while it is the one this browser was
+sent last. There is nothing to ask for again after a cut: the first message is whole. `dashboard.sockets` says what a
+browser that reads nothing costs; browsers beyond `max_browsers` are refused, and so are other sites and unknown hosts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Collection
 from typing import Any
 
-import msgspec
-
-from aggregates.queries import TooManyRows, Unanswerable, UnknownMetric
-from dashboard.explore import Held, Times, view
+from aggregates.queries import Tile
+from dashboard.details import weekday
+from dashboard.notes import Notes
 from dashboard.reading import Reading
 from dashboard.settings import DashboardSettings
-from dashboard.state import parse, write
-from dashboard.tiles import tiles
+from dashboard.tile_changes import Tiled, advance
+from dashboard.watched import Clock, Counters, Rendered, WatchedViews, encoded
 
-Clock = Callable[[], int]
-"""Epoch milliseconds."""
 Reasons = Callable[[], list[str]]
 """Why the replica is not ready; empty when it is."""
+PATIENCE_S = 0.25
+"""So long the messages to those who watch a view wait for the views of the tick; a slower one comes later, alone."""
+
+__all__ = ["Clock", "Counters", "Feed", "Reader"]
 
 log = logging.getLogger("tallyboard.dashboard")
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """One watched view as JSON; `serial` changes with its content."""
-
-    serial: int
-    json: str
-
-
-@dataclass(slots=True)
-class _View:
-    held: Held = field(default_factory=Held)
-    content: str = ""
-    rendered: Rendered | None = None
-    tick: int = -1
 
 
 class Reader:
@@ -51,50 +53,54 @@ class Reader:
 
     def __init__(self) -> None:
         self.watch: str | None = None
+        self.chart: Rendered | None = None
+        """The chart of the newest message."""
         self._base = ""
-        self._chart: Rendered | None = None
+        self._tiled: Tiled | None = None
+        self._tiles_sent = self._choices_sent = 0
         self._sent = -1
         self._news = asyncio.Event()
 
-    def offer(self, base: str, chart: Rendered | None) -> None:
+    def offer(self, base: str, chart: Rendered | None, tiled: Tiled | None = None) -> None:
         """The newest message; one that was not taken is forgotten."""
-        self._base, self._chart = base, chart
+        self._base, self.chart, self._tiled = base, chart, tiled
         self._news.set()
 
     async def take(self) -> str:
-        """Waits for news; the chart is left out while it is the one sent last."""
+        """Waits for news: what changed of the tiles since it took some, if it shows them, else the names of metrics
+        when they changed; the chart, unless it is the one sent last."""
         await self._news.wait()
         self._news.clear()
-        chart = self._chart
-        if chart is None or chart.serial == self._sent:
-            return self._base
-        self._sent = chart.serial
-        return f'{self._base[:-1]},"chart":{chart.json}}}'
-
-
-@dataclass(slots=True)
-class Counters:
-    """What /metrics tells about the feed."""
-
-    ticks: int = 0
-    messages: int = 0
-    views: int = 0
-    failures: int = 0
-    dropped: int = 0
-    busy_seconds: float = 0.0
+        message, chart, tiled = self._base[:-1], self.chart, self._tiled
+        if tiled is not None and self.watch is None:
+            message += "," + tiled.since(self._tiles_sent)
+            self._tiles_sent = tiled.serial
+        elif tiled is not None and self._choices_sent < tiled.ordered:
+            message += "," + tiled.metrics
+            self._choices_sent = tiled.ordered
+        if chart is not None and chart.serial != self._sent:
+            self._sent = chart.serial
+            message += f',"chart":{chart.json}'
+        return message + "}"
 
 
 class Feed:
     """Computes and hands out messages; `run` is its one task."""
 
-    def __init__(self, model: Reading, settings: DashboardSettings, clock: Clock, reasons: Reasons = list) -> None:
+    def __init__(
+        self,
+        model: Reading,
+        settings: DashboardSettings,
+        clock: Clock,
+        reasons: Reasons = list,
+        notes: Notes = tuple,
+    ) -> None:
         self.counters = Counters()
         self._model, self._settings, self._clock, self._reasons = model, settings, clock, reasons
         self._readers: set[Reader] = set()
-        self._views: dict[str, _View] = {}
         self._wake = asyncio.Event()
-        self._base = ""
-        self._serial = 0
+        self._views = WatchedViews(model, settings, clock, self.counters, self._wake.set, notes)
+        self._base, self._tiled = "", Tiled()
         self._tick = 0
 
     @property
@@ -112,7 +118,7 @@ class Feed:
         reader = Reader()
         self._readers.add(reader)
         if self._base and len(self._readers) > 1:
-            reader.offer(self._base, None)
+            reader.offer(self._base, None, self._tiled)
         self._wake.set()
         return reader
 
@@ -122,29 +128,35 @@ class Feed:
 
     def watch(self, reader: Reader, search: str | None) -> None:
         """Sets what a reader watches: the query string of the explore page, or None."""
-        # the written form, so that equal views are computed once
+        returns = search is None and reader.watch is not None
         reader.watch = None if search is None else search[:8192]
+        if returns and self._base:
+            reader.offer(self._base, None, self._tiled)
         self._wake.set()
 
     async def run(self) -> None:
-        """Ticks for ever; between ticks it serves what was newly asked for."""
+        """Ticks for ever; between ticks it serves what was newly asked for and what took longer."""
+        try:
+            await self._run()
+        finally:
+            self._views.close()
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
             if not self._readers:
-                self._views.clear()
-                self._base = ""
+                self._views.keep(())
+                self._base, self._tiled = "", Tiled(self._tiled.serial)
                 await self._wake.wait()
                 due = loop.time()
             self._wake.clear()
-            began = loop.time()
-            if began >= due:
-                due = max(due + self._settings.tick_ms / 1000, began)
-                if await self._next_tick():
-                    self._send(set(self._readers), await self._charts(self._readers))
+            now = loop.time()
+            if now >= due:
+                due = max(due + self._settings.tick_ms / 1000, now)
+                await self._next_tick()
             else:
-                await self._newcomers()
-            self.counters.busy_seconds += loop.time() - began
+                self._newcomers()
             await self._pause(due - loop.time())
 
     async def _pause(self, seconds: float) -> None:
@@ -154,95 +166,60 @@ class Feed:
         except TimeoutError:
             return
         # several changes of one moment are served together
-        await asyncio.sleep(min(0.01, max(seconds, 0)))
+        await asyncio.sleep(min(0.002, max(seconds, 0)))
 
-    async def _next_tick(self) -> bool:
-        """Prepares the message of this tick; without one browsers find their numbers growing old, and say so."""
+    async def _next_tick(self) -> None:
+        """The message of this tick to everybody; without one browsers find their numbers growing old, and say so."""
         self._tick += 1
         self.counters.ticks += 1
-        now = self._clock()
+        now, began = self._clock(), time.monotonic()
         try:
-            freshness, overview = await asyncio.to_thread(self._overview, now)
-            reasons = self._reasons()
-            message = {"v": self._tick, "now": now, "freshness": freshness, "reasons": reasons, "tiles": overview}
-            self._base = _encode(message)
+            freshness, tiled = await asyncio.to_thread(self._overview, now)
+            message = {
+                "v": self._tick,
+                "now": now,
+                "freshness": freshness,
+                "reasons": self._reasons(),
+                "metrics": len(tiled.tiles),
+                "weekday": weekday(now, self._settings.read_model.timezone),
+            }
+            self._base, self._tiled = encoded(message), tiled
         except Exception:
             self.counters.failures += 1
             log.exception("tick failed")
-            return False
-        return True
+            return
+        self.counters.busy_seconds += time.monotonic() - began
+        told = {r for r in self._readers if r.watch is None}
+        self._send(told)
+        self._views.keep({r.watch for r in self._readers if r.watch is not None})
+        await self._views.compute(self._tick, PATIENCE_S)
+        self._send(self._readers - told)
 
-    def _overview(self, now: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def tile(self, metric: str) -> Tile | None:
+        """A metric's tile as it was pushed last."""
+        return self._tiled.find(metric)
+
+    def _overview(self, now: int) -> tuple[dict[str, Any], Tiled]:
         fresh = self._model.freshness(now)
         return (
             {"position": fresh.position, "watermark_ms": fresh.watermark_ms, "lag_ms": fresh.lag_ms},
-            tiles(now, self._model.tiles(now)),
+            advance(self._tiled, now, self._model.tiles(now)),
         )
 
-    async def _newcomers(self) -> None:
-        """Views nobody has computed in this tick, and only for those who wait for them."""
-        waiting = {r for r in self._readers if self._is_new(r)}
-        if waiting and self._base:
-            self._send(waiting, await self._charts(waiting))
+    def _newcomers(self) -> None:
+        """Starts what was asked for since the last message, and sends what is ready."""
+        if not self._base:
+            return
+        self._views.keep({r.watch for r in self._readers if r.watch is not None})
+        self._views.start(self._tick)
+        self._send([r for r in self._readers if self._has_more(r)])
 
-    def _is_new(self, reader: Reader) -> bool:
-        known = self._views.get(reader.watch or "")
-        return reader.watch is not None and (known is None or known.tick != self._tick)
+    def _has_more(self, reader: Reader) -> bool:
+        chart = None if reader.watch is None else self._views.chart(reader.watch)
+        return chart is not None and chart is not reader.chart
 
-    async def _charts(self, readers: set[Reader]) -> dict[str, Rendered]:
-        """The views these readers watch, computed once for this tick."""
-        watched = sorted({r.watch for r in readers if r.watch is not None})
-        wanted = {r.watch for r in self._readers}
-        self._views = {key: known for key, known in self._views.items() if key in wanted}
-        charts = {}
-        for key in watched:
-            known = self._views.get(key)
-            if known is None and len(self._views) >= self._settings.max_watches:
-                charts[key] = Rendered(
-                    -self._tick, _encode({"empty": "Too many different views are open. Waiting for a place."})
-                )
-                continue
-            known = self._views.setdefault(key, _View())
-            if known.tick != self._tick:
-                known.tick = self._tick
-                await self._render(key, known)
-            if known.rendered is not None:
-                charts[key] = known.rendered
-        return charts
-
-    async def _render(self, key: str, known: _View) -> None:
-        state, notices = parse(key)
-        now = self._clock()
-        kept = self._settings.read_model
-        times = Times(now, kept.grace_s * 1000, round(kept.retention_1s_hours * 3_600_000))
-        try:
-            chart, known.held = await asyncio.to_thread(view, self._model, state, known.held, times)
-        except UnknownMetric:
-            chart = {"empty": "This metric is gone."}
-        except Unanswerable as refused:
-            chart = {"error": f"This cannot be shown: {refused}."}
-        except TooManyRows:
-            chart = {"error": "Too many values for so many buckets. Try a shorter range or a wider step."}
-        except Exception:
-            # one view must not take the push away from everybody: it says so, with a reference to find it in the log
-            reference = secrets.token_hex(3)
-            self.counters.failures += 1
-            log.exception("view failed", extra={"reference": reference, "search": write(state)[:500]})
-            chart = {"error": f"This chart could not be loaded. Reference {reference}."}
-        self.counters.views += 1
-        chart["watch"] = key
-        chart["notices"] = [*notices, *chart.get("notices", [])]
-        content = _encode(chart)
-        if known.rendered is None or content != known.content:
-            self._serial += 1
-            known.content, known.rendered = content, Rendered(self._serial, content)
-
-    def _send(self, readers: set[Reader], charts: dict[str, Rendered]) -> None:
-        for reader in readers & self._readers:
-            reader.offer(self._base, charts.get(reader.watch) if reader.watch is not None else None)
+    def _send(self, readers: Collection[Reader]) -> None:
+        for reader in tuple(readers):
+            chart = self._views.chart(reader.watch) if reader.watch is not None else None
+            reader.offer(self._base, chart, self._tiled)
             self.counters.messages += 1
-
-
-def _encode(value: object) -> str:
-    """Compact JSON; what is no finite number becomes null."""
-    return msgspec.json.encode(value).decode()

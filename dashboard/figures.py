@@ -7,70 +7,96 @@ with the data enters a figure unescaped: plotly reads markup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from dashboard.areas import band_traces, bar_traces, middles, stacked_traces
 from dashboard.axes import ValueAxis
+from dashboard.heat import heat_traces
 from dashboard.lines import Chart, Line, end_names, names_width
+from dashboard.marks import behind_traces, flags, incomplete_traces, restated_traces, shapes
 from dashboard.tokens import variable
+from dashboard.traces import QUIET, THIN, WIDTH, Figure, Trace, lone, ring, spanned
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
 HEIGHT = 360
 TOP, BOTTOM, LEFT = 14, 38, 44
-QUIET: dict[str, Any] = {"type": "scatter", "hoverinfo": "skip", "connectgaps": False, "cliponaxis": False}
-
-Trace = dict[str, Any]
-Figure = dict[str, Any]
+WITHIN = ("bars", "heatmap")
+"""Kinds of which a bucket is a width, not a point: its values stand in its middle."""
 
 
 def time_chart(chart: Chart) -> Figure:
-    """The figure: three traces a line, the ends named when there are several, one quiet trace last that takes the
-    pointer and knows every bucket."""
-    several = len(chart.lines) > 1
-    traces = [trace for line in chart.lines for trace in line_traces(chart, line, fill=not several)]
+    """The figure: the traces of its kind, the ends of lines named when there are several, what is marked, and one
+    quiet trace last that takes the pointer and knows every bucket."""
+    shift = shift_of(chart.kind)
+    traces = [*incomplete_traces(chart), *KINDS[chart.kind](chart), *behind_traces(chart, shift)]
     layout = time_layout(chart)
-    if several:
-        layout["annotations"] = end_names(chart, HEIGHT - TOP - BOTTOM)
+    layout["shapes"], layout["annotations"] = shapes(chart), flags(chart)
+    if chart.several and chart.kind != "bars":
+        layout["annotations"] += end_names(_named(chart), HEIGHT - TOP - BOTTOM)
         layout["margin"]["r"] = names_width(chart)
-    return {"data": [*traces, pointer_trace(chart)], "layout": layout}
+    return {"data": [*traces, *restated_traces(chart, shift), pointer_trace(chart, shift)], "layout": layout}
+
+
+def shift_of(kind: str) -> float:
+    """The part of a bucket that its values stand behind its beginning."""
+    return 0.5 if kind in WITHIN else 0.0
+
+
+def all_lines(chart: Chart) -> list[Trace]:
+    """Three traces a line."""
+    return [trace for line in chart.lines for trace in line_traces(chart, line, fill=not chart.several)]
 
 
 def line_traces(chart: Chart, line: Line, fill: bool) -> list[Trace]:
     """The final part, the part that may still change and the open buckets of one line."""
     colour = variable(line.colour)
-    width = 1.25 if line.is_rest else 1.75
+    width = THIN if line.is_rest else WIDTH
     stroke = {"color": colour, "width": width, **({"dash": "2px,3px"} if line.is_rest else {})}
     tail = max(chart.sealed - 1, 0)
     end = chart.running if chart.additive else chart.buckets
     area = {"fill": "tozeroy", "fillcolor": variable("fill")} if fill and chart.additive else {}
-    ring = {"size": 7, "color": variable("surface"), "line": {"color": colour, "width": width}}
+    final, values = line.values[: chart.sealed], line.values
     return [
-        {
-            **QUIET,
-            **_span(chart, line, 0, chart.sealed),
-            **_lone(line.values[: chart.sealed], colour),
-            "line": stroke,
-            **area,
-        },
-        {**QUIET, "mode": "lines", **_span(chart, line, tail, end), "line": {**stroke, "dash": "1px,3px"}},
-        {**QUIET, "mode": "markers", **_span(chart, line, chart.running, chart.buckets), "marker": ring},
-    ]
+        {**QUIET, **spanned(chart, values, 0, chart.sealed), **lone(final, colour), "line": stroke, **area},
+        {**QUIET, "mode": "lines", **spanned(chart, values, tail, end), "line": {**stroke, "dash": "1px,3px"}},
+        {**QUIET, "mode": "markers", **spanned(chart, values, chart.running, chart.buckets),
+         "marker": ring(colour, width)},
+    ]  # fmt: skip
 
 
-def pointer_trace(chart: Chart) -> Trace:
+KINDS: Mapping[str, Callable[[Chart], list[Trace]]] = {
+    "lines": all_lines,
+    "stacked": stacked_traces,
+    "bars": bar_traces,
+    "heatmap": heat_traces,
+    "bands": band_traces,
+}
+
+
+def pointer_trace(chart: Chart, shift: float = 0.0) -> Trace:
     """The trace the pointer meets: a point in every bucket, nothing drawn; the page shows the values beside it."""
-    middle = (chart.axis.low + chart.axis.high) / 2
+    axis = chart.axis
+    middle = (axis.low * axis.high) ** 0.5 if axis.log else (axis.low + axis.high) / 2
     return {
         "type": "scatter",
         "mode": "lines",
-        "x0": chart.start_ms,
-        "dx": chart.step_ms,
-        "y": [middle] * chart.buckets,
+        **spanned(chart, (middle,) * chart.buckets, 0, chart.buckets, shift),
         "line": {"width": 0, "color": variable("accent")},
         "opacity": 0,
         "hoverinfo": "none",
         "showlegend": False,
     }
+
+
+def _named(chart: Chart) -> Chart:
+    """The chart with its lines where their names go."""
+    if chart.kind != "stacked":
+        return chart
+    lines = zip(chart.lines, middles(chart.lines), strict=True)
+    return replace(chart, lines=tuple(replace(line, values=values) for line, values in lines))
 
 
 def time_layout(chart: Chart) -> dict[str, Any]:
@@ -103,45 +129,17 @@ def time_layout(chart: Chart) -> dict[str, Any]:
         "clickmode": "event",
         "xaxis": {**axis, **_time_axis(chart)},
         "yaxis": {**axis, **_value_axis(chart.axis)},
+        "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+        "barmode": "relative" if chart.additive else "overlay",
         "shapes": [],
         "annotations": [],
     }
 
 
-def _span(chart: Chart, line: Line, start: int, end: int) -> dict[str, Any]:
-    """Buckets [start, end) of a line on the even grid of the chart."""
-    return {
-        "x0": chart.start_ms + start * chart.step_ms,
-        "dx": chart.step_ms,
-        "y": [compact(v) for v in line.values[start:end]],
-    }
-
-
-def _lone(values: Sequence[float | None], colour: str) -> dict[str, Any]:
-    """How a line is drawn: values without a neighbour, which a line would not show, as points."""
-    around = (None, *values, None)
-    sizes = [
-        4 if v is not None and before is None and after is None else 0
-        for before, v, after in zip(around, values, around[2:], strict=False)
-    ]
-    if not any(sizes):
-        return {"mode": "lines"}
-    return {"mode": "lines+markers", "marker": {"size": sizes, "color": colour, "line": {"width": 0}}}
-
-
-def compact(value: float | None) -> float | int | None:
-    """The value with six significant digits: more than a pixel shows, far less to send."""
-    if value is None:
-        return None
-    short = float(f"{value:.6g}")
-    return int(short) if short.is_integer() and abs(short) < 1e15 else short
-
-
 def _time_axis(chart: Chart) -> dict[str, Any]:
-    end = chart.start_ms + chart.buckets * chart.step_ms
     return {
         "type": "date",
-        "range": [chart.start_ms, end],
+        "range": [chart.start_ms, chart.end_ms],
         "tickvals": [m.at_ms for m in chart.marks],
         "ticktext": [m.text for m in chart.marks],
         "tickangle": 0,
@@ -161,8 +159,10 @@ def _time_axis(chart: Chart) -> dict[str, Any]:
 
 
 def _value_axis(axis: ValueAxis) -> dict[str, Any]:
+    span = [math.log10(axis.low), math.log10(axis.high)] if axis.log else [axis.low, axis.high]
     return {
-        "range": [axis.low, axis.high],
+        "type": "log" if axis.log else "linear",
+        "range": span,
         "tickvals": list(axis.marks),
         "ticktext": list(axis.labels),
         "ticks": "",
@@ -170,6 +170,6 @@ def _value_axis(axis: ValueAxis) -> dict[str, Any]:
         "fixedrange": True,
         "gridcolor": variable("grid"),
         "gridwidth": 1,
-        "zeroline": axis.low <= 0,
+        "zeroline": axis.low <= 0 and not axis.log,
         "zerolinecolor": variable("line"),
     }

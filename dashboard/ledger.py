@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aggregates.accounts import Account, Ledger, LedgerQuery
 from aggregates.queries import QueryError
-from aggregates.query_fields import parse_time
+from aggregates.query_fields import parse_time, unknown_field
 from dashboard.answers import freshness_document, timestamp
 
 _FIELDS = ("metric", "from", "to")
@@ -18,8 +18,8 @@ def parse_ledger(items: Sequence[tuple[str, str]], now_ms: int) -> LedgerQuery |
     fields: dict[str, str] = {}
     for name, value in items:
         if name not in _FIELDS or name in fields:
-            why = "may stand once" if name in fields else "is no parameter"
-            return QueryError("invalid_query", name[:100], f"{name[:60]!r} {why}")
+            unknown = unknown_field([name], _FIELDS)
+            return unknown or QueryError("invalid_query", name, f"{name} may stand once")
         fields[name] = value
     end = parse_time(fields.get("to", "now"), "to", now_ms)
     if isinstance(end, QueryError):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.axes import TimeMark, ValueAxis
+from dashboard.axes import ValueAxis
+from dashboard.clocks import TimeMark
 from dashboard.names import escaped, readable
 from dashboard.tokens import variable
 
@@ -25,6 +26,29 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """An annotation: at a moment, or from it to `end_ms`; epoch milliseconds."""
+
+    id: str
+    at_ms: int
+    end_ms: int | None
+    text: str
+    author: str
+    metric: str | None = None
+    """None: of all metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """A distribution over time: `roots[row][bucket]` is the square root of how many values lay between two `edges`,
+    None for none. `log` says that the edges are even on a logarithmic axis."""
+
+    edges: tuple[float, ...]
+    roots: tuple[tuple[float | None, ...], ...]
+    log: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """What a time chart shows. Buckets [:sealed] are final, [sealed:running] may change, [running:] are open."""
 
@@ -36,11 +60,38 @@ class Chart:
     additive: bool
     axis: ValueAxis
     marks: tuple[TimeMark, ...]
+    kind: str = "lines"
+    edges: tuple[int, ...] = ()
+    """Beginnings of uneven buckets, and the end of the last; empty when all have `step_ms`."""
+    behind: tuple[float | None, ...] = ()
+    """The values of the range this one is compared with, bucket by bucket."""
+    cells: Cells | None = None
+    notes: tuple[Note, ...] = ()
+    more_notes: int = 0
+    """Annotations of the range that are too many to be shown."""
+    restated: tuple[int, ...] = ()
+    """Buckets that were final and changed."""
+    incomplete_ms: int | None = None
+    """There is nothing from before this time."""
 
     @property
     def buckets(self) -> int:
         """How many buckets every line has."""
         return len(self.lines[0].values) if self.lines else 0
+
+    @property
+    def end_ms(self) -> int:
+        """Where the last bucket ends."""
+        return self.edges[-1] if self.edges else self.start_ms + self.buckets * self.step_ms
+
+    @property
+    def several(self) -> bool:
+        """Whether there are lines to be told apart."""
+        return len(self.lines) > 1
+
+    def start_of(self, bucket: int) -> int:
+        """Where a bucket begins; of the one behind the last: the end."""
+        return self.edges[bucket] if self.edges else self.start_ms + bucket * self.step_ms
 
 
 def names_width(chart: Chart) -> int:
@@ -51,8 +102,7 @@ def names_width(chart: Chart) -> int:
 def end_names(chart: Chart, height: int) -> list[dict[str, Any]]:
     """The names at the right ends of the lines, at least `LABEL_GAP` pixels apart, then a dot in its line's colour
     before each: not every line colour is readable as text."""
-    span = chart.axis.high - chart.axis.low
-    wanted = [(_last(line, chart) - chart.axis.low) / span * height for line in chart.lines]
+    wanted = [chart.axis.part(_last(line, chart)) * height for line in chart.lines]
     places = [round(place / height, 4) for place in spread_apart(wanted, LABEL_GAP, height)]
     names = [
         _beside(place, 20, escaped(readable(line.name, LABEL_LETTERS)), "muted" if line.is_rest else "text", 12)
@@ -96,4 +146,4 @@ def spread_apart(wanted: Sequence[float], gap: float, height: float) -> list[flo
 
 def _last(line: Line, chart: Chart) -> float:
     closed = [v for v in line.values[: chart.running] if v is not None] or [v for v in line.values if v is not None]
-    return min(max(closed[-1], chart.axis.low), chart.axis.high) if closed else chart.axis.low
+    return closed[-1] if closed else chart.axis.low

@@ -70,9 +70,12 @@ async def _speak(
 ) -> None:
     while not listener.done():
         taking = asyncio.create_task(reader.take())
-        await asyncio.wait({taking, listener}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({taking, listener}, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also when the key of this browser is over, and with it this task
+            if not taking.done():
+                taking.cancel()
         if listener.done():
-            taking.cancel()
             return
         try:
             await asyncio.wait_for(socket.send_text(taking.result()), send_timeout_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from aggregates.accounts import Ledger, LedgerQuery
 from aggregates.queries import Freshness, Metric, Query, Result, Tile
 
 
@@ -23,5 +24,13 @@ class Reading(Protocol):
         ...
 
     def tiles(self, now_ms: int) -> tuple[Tile, ...]:
-        """Every metric's rolling windows at `now_ms`."""
+        """Every metric at a glance at `now_ms`."""
+        ...
+
+
+class Accounting(Reading, Protocol):
+    """What also knows the account."""
+
+    def ledger(self, wanted: LedgerQuery) -> Ledger:
+        """The account of accepted events. Raises `TooManyRows`."""
         ...

@@ -1,51 +1,39 @@
 """The state of the explore page and its one written form, the query string.
 
-The names are those of the query API: metric, measures, from, to, step, where (repeated), by. What is default is left
-out and the order is fixed, so equal views have equal addresses. A bad or unknown parameter never breaks the page: the
-rest applies and a notice names it.
+The names are those of the query API: metric, measures, from, to, step, compare, where (repeated), by, timezone; and the
+page's own words: chart, sort, open, find, table. What is default is left out and the order is fixed, so equal views
+have equal addresses. A bad or unknown parameter never breaks the page: the rest applies and a notice names it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from aggregates.queries import MEASURES, RATIO, Filter
+from aggregates.zones import zone_named
+from dashboard.moments import NOW, Moment, parse_moment, write_moment
 from dashboard.names import readable
 
 SHOWN = tuple(name for name in (*MEASURES, RATIO) if name != "histogram")
 """Measures that are one number, and so can be a line."""
 STEPS = (1, 10, 60, 300, 900, 3600, 86400)
 STEP_NAMES = {1: "1s", 10: "10s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h", 86400: "1d"}
-SPANS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-AUTO_BUCKETS = 400
-SPLIT_BUCKETS = 120  # several lines over each other have to be calmer to be read
-MOST_BUCKETS = 2_000
-LONGEST_TEXT = 4_096
+LONGEST_TEXT = 8_192
 MOST_FIELDS = 64
 MOST_NOTICES = 4
-FURTHEST_MS = 4_102_444_800_000  # the year 2100
-RELATIVE = re.compile(r"-(\d{1,10})([smhdw])")
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A point in time: `ms` before now, or at epoch `ms`."""
-
-    kind: Literal["ago", "at"]
-    ms: int
-
-    def resolve(self, now_ms: int) -> int:
-        """Epoch milliseconds."""
-        return now_ms - self.ms if self.kind == "ago" else self.ms
-
-
-NOW = Moment("ago", 0)
 DEFAULT_FROM = Moment("ago", 15 * 60_000)
+CHARTS = ("lines", "stacked", "bars", "heatmap", "bands")
+"""How a chart is drawn; the first is the default."""
+COMPARED = ("previous", "off", "-1d", "-7d", "-28d")
+"""What a range is compared with: the range just before, nothing, or the same range so long before."""
+COMPARED_DAYS = {"-1d": 1, "-7d": 7, "-28d": 28}
+"""Comparisons with the same local time so many days before."""
+SORTED = ("value", "change", "name")
+"""The orders of a leaderboard."""
+CHOICES = {"compare": COMPARED, "chart": CHARTS, "sort": SORTED, "table": ("closed", "open")}
+"""Fields with a closed set of values, the default first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +45,23 @@ class Explore:
     start: Moment = DEFAULT_FROM
     end: Moment = NOW
     step_s: int | None = None
+    compare: str = COMPARED[0]
     where: tuple[Filter, ...] = ()
     by: str | None = None
+    timezone: str | None = None
+    chart: str = CHARTS[0]
+    sort: str = SORTED[0]
+    open: str | None = None
+    """The dimension whose leaderboard is shown whole."""
+    find: str | None = None
+    """The text that values in the open leaderboard contain."""
+    table: str = "closed"
+    """Whether the table beneath the chart is open."""
 
     @property
     def live(self) -> bool:
         """Whether the range ends now and so moves."""
         return self.end == NOW
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A range, half-open, epoch milliseconds: `first_ms` to `last_ms` as asked for, `start_ms` to `end_ms` widened to
-    whole buckets, of which the last may reach past now."""
-
-    first_ms: int
-    last_ms: int
-    start_ms: int
-    end_ms: int
-    step_s: int
-    notices: tuple[str, ...] = field(default=())
-
-    @property
-    def buckets(self) -> int:
-        """How many steps it has."""
-        return (self.end_ms - self.start_ms) // (self.step_s * 1000)
 
 
 def parse(search: str) -> tuple[Explore, tuple[str, ...]]:
@@ -116,8 +96,9 @@ def write(state: Explore) -> str:
     if state.step_s is not None:
         fields.append(("step", STEP_NAMES[state.step_s]))
     fields += [("where", text) for text in _where_texts(state.where)]
-    if state.by is not None:
-        fields.append(("by", state.by))
+    optional = (("by", state.by), ("timezone", state.timezone), ("open", state.open), ("find", state.find))
+    fields += [(name, value) for name, value in optional if value is not None]
+    fields += [(name, getattr(state, name)) for name in CHOICES if getattr(state, name) != CHOICES[name][0]]
     return encode(fields)
 
 
@@ -131,88 +112,14 @@ def encode(fields: list[tuple[str, str]]) -> str:
     return "&".join(f"{name}={quote(value, safe='-._~:!')}" for name, value in fields)
 
 
-def parse_moment(text: str) -> Moment | None:
-    """`now`, `-90m`, RFC 3339 or epoch milliseconds; None for anything else."""
-    if text == "now":
-        return NOW
-    if match := RELATIVE.fullmatch(text):
-        return _within(Moment("ago", int(match[1]) * SPANS[match[2]]))
-    if text.isascii() and text.isdigit() and len(text) <= 14:
-        return _within(Moment("at", int(text)))
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return _within(Moment("at", int(at.timestamp() * 1000)))
-
-
-def write_moment(moment: Moment) -> str:
-    """The shortest text that `parse_moment` reads as the same moment."""
-    if moment.kind == "ago":
-        if moment.ms == 0:
-            return "now"
-        # a day is rather said as 24 hours
-        unit = next(
-            u for u in ("d", "h", "m", "s") if moment.ms % SPANS[u] == 0 and (u, moment.ms) != ("d", SPANS["d"])
-        )
-        return f"-{moment.ms // SPANS[unit]}{unit}"
-    if moment.ms % 1000:
-        return str(moment.ms)
-    return f"{datetime.fromtimestamp(moment.ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def resolve(
-    state: Explore, now_ms: int, kept_1s_ms: int, coarser: int = 0, kept_ms: Sequence[tuple[int, int]] = ()
-) -> Range:
-    """The range, in buckets as fine as a chart can show and as is kept, or so many steps coarser.
-
-    Args:
-        kept_ms: how long buckets (of so many seconds) are kept of the metric at the most, where it is not like others.
-    """
-    start, end = state.start.resolve(now_ms), state.end.resolve(now_ms)
-    notices: tuple[str, ...] = ()
-    if start >= end:
-        start, end = now_ms - DEFAULT_FROM.ms, now_ms
-        notices = ("The range is empty: showing the last 15 minutes.",)
-    finest = _finest(now_ms - start, [(1, kept_1s_ms), *kept_ms])
-    most = AUTO_BUCKETS if state.by is None else SPLIT_BUCKETS
-    steps = [s for s in STEPS if s >= finest and (end - start) / (s * 1000) <= most] or [STEPS[-1]]
-    step = steps[min(coarser, len(steps) - 1)]
-    if state.step_s is not None:
-        wanted = max(state.step_s, finest)
-        if (end - start) / (wanted * 1000) <= MOST_BUCKETS:
-            step = wanted
-        if step != state.step_s:
-            notices += (f"A step of {STEP_NAMES[state.step_s]} is too fine for this range: {STEP_NAMES[step]}.",)
-    size = step * 1000
-    start = max(start, 0)
-    # a range that follows now always has its open bucket, and so the same number of buckets at every moment
-    last = end // size * size + size if state.live else -(-end // size) * size
-    return Range(start, max(end, start + 1), start // size * size, last, step, notices)
-
-
-def _finest(age_ms: int, kept_ms: Sequence[tuple[int, int]]) -> int:
-    """Width of the finest buckets that are still kept at an age."""
-    gone = {width for width, most in kept_ms if age_ms > most}
-    return next((width for width in (1, 60, 900) if width not in gone), 86_400)
-
-
-def range_words(state: Explore) -> str:
-    """The range as it is said: "last 15 min" or the two times."""
-    if state.start.kind == "ago" and state.live:
-        number, unit = write_moment(state.start)[1:-1], write_moment(state.start)[-1]
-        return f"last {number} {({'m': 'min', 'd': 'days'}).get(unit, unit)}"
-    return f"{write_moment(state.start)} to {write_moment(state.end)}"
-
-
-def toggled(where: tuple[Filter, ...], dimension: str, value: str) -> tuple[Filter, ...]:
-    """The filters with one value of a dimension switched on or off; values of a dimension are alternatives."""
-    own = next((f for f in where if f.dimension == dimension and not f.negate), None)
-    rest = tuple(f for f in where if f is not own)
+def toggled(where: tuple[Filter, ...], dimension: str, value: str, *, exclude: bool = False) -> tuple[Filter, ...]:
+    """The filters with one value of a dimension taken in (or excluded), or no longer; values of a dimension are
+    alternatives. A value is never both."""
+    own = next((f for f in where if f.dimension == dimension and f.negate == exclude), None)
+    rest = tuple(_without(f, value) if f.dimension == dimension else f for f in where if f is not own)
     values = own.values if own else ()
     kept = tuple(v for v in values if v != value) if value in values else (*values, value)
-    return normal((*rest, Filter(dimension, kept))) if kept else normal(rest)
+    return normal(tuple(f for f in (*rest, Filter(dimension, kept, exclude)) if f.values))
 
 
 def normal(where: tuple[Filter, ...]) -> tuple[Filter, ...]:
@@ -238,8 +145,14 @@ def _apply(state: Explore, name: str, value: str) -> Explore | str:
             return replace(state, step_s=None)
         case "step" if value in STEP_NAMES.values():
             return replace(state, step_s=next(s for s, text in STEP_NAMES.items() if text == value))
-        case "by":
-            return replace(state, by=value or None)
+        case "timezone" if zone_named(value) is not None:
+            return replace(state, timezone=value)
+        case "by" | "open" | "find":
+            named: dict[str, Any] = {name: value or None}
+            return replace(state, **named)
+        case _ if value in CHOICES.get(name, ()):
+            chosen: dict[str, Any] = {name: value}
+            return replace(state, **chosen)
         case "where" if one := _parse_filter(value):
             return replace(state, where=normal((*state.where, one)))
     return ignored
@@ -252,9 +165,9 @@ def _parse_filter(text: str) -> Filter | None:
     return Filter(dimension, (value,), negate) if dimension and colon else None
 
 
+def _without(one: Filter, value: str) -> Filter:
+    return replace(one, values=tuple(v for v in one.values if v != value))
+
+
 def _where_texts(where: tuple[Filter, ...]) -> list[str]:
     return [f"{'!' if f.negate else ''}{f.dimension}:{v}" for f in normal(where) for v in f.values]
-
-
-def _within(moment: Moment) -> Moment | None:
-    return moment if moment.ms <= FURTHEST_MS else None

@@ -1,17 +1,17 @@
-"""Overview tiles as the push carries them: every number already written in its unit."""
+"""Overview tiles: what one says, as the parts a browser keeps of it. Every number is already written in its unit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from aggregates.queries import Metric, Tile, Window
-from dashboard.figures import compact
+from aggregates.queries import EXACT_UNIQUES, Metric, Tile, Window
 from dashboard.names import readable
 from dashboard.numbers import format_delta, format_exact, format_value, split_unit, unit_of
 from dashboard.state import Explore, address
+from dashboard.traces import compact
 
 WINDOWS = ("1m", "5m", "1h")
+WINDOW_NAMES = {"1m": "1 min", "5m": "5 min", "1h": "1 hour"}
 ADDITIVE = frozenset({"count", "sum", "rate", "increase"})
 MEASURE_WORDS = {
     "count": "events", "sum": "total", "avg": "average", "min": "lowest", "max": "highest", "last": "latest",
@@ -20,27 +20,37 @@ MEASURE_WORDS = {
     "ratio": "ratio",
 }  # fmt: skip
 SILENT_MS = 120_000
+Parts = dict[str, Any]
+"""`is`: what seldom changes; a list of texts for each window (`said_window`); `spark`: its 59 closed minutes, `open`:
+the one that goes on; `late`: places of the minutes that late events changed; `silent`: since when there was no event,
+epoch ms, or None."""
 
 
-def tiles(now_ms: int, of: Iterable[Tile]) -> list[dict[str, Any]]:
-    """All tiles, in the order given."""
-    return [tile(now_ms, one) for one in of]
-
-
-def tile(now_ms: int, one: Tile) -> dict[str, Any]:
-    """One tile: names, the three windows as text, the sparkline's values, the age of the newest event."""
+def tile(now_ms: int, one: Tile) -> Parts:
+    """All parts of a tile."""
     metric = one.metric
+    windows = {name: said_window(one.windows.get(name), one.last_week.get(name), metric) for name in WINDOWS}
     silent = silent_ms(now_ms, one)
+    closed = [compact(v) for v in begun(one)]
+    return {
+        "is": facts(metric),
+        **windows,
+        "spark": closed[:-1],
+        "open": closed[-1],
+        "late": sorted(one.late),
+        "silent": now_ms - silent if silent > SILENT_MS else None,
+    }
+
+
+def facts(metric: Metric) -> dict[str, Any]:
+    """What is known about the metric itself."""
     return {
         "metric": metric.name,
         "name": readable(metric.name, 80),
-        "dimensions": list(metric.dimensions),
+        "group": readable(metric.group, 60),
         "about": readable(metric.description, 300) if metric.description else "",
         "measure": said_measure(metric.measure, metric),
-        "windows": {name: written(*values_of(one.windows.get(name)), metric, metric.measure) for name in WINDOWS},
-        "spark": [compact(v) for v in begun(one)],
         "additive": metric.measure in ADDITIVE,
-        "silent_ms": silent if silent > SILENT_MS else None,
         "href": address(Explore(metric=metric.name)),
     }
 
@@ -71,6 +81,17 @@ def said_measure(measure: str, metric: Metric) -> str:
     _, unit = split_unit(unit_of(measure, metric.unit))
     word = MEASURE_WORDS.get(measure, measure)
     return f"{unit} {word}" if unit and measure == "rate" else f"{word} {unit}" if unit else word
+
+
+def said_window(window: Window | None, last_week: float | None, metric: Metric) -> list[str]:
+    """A window as six texts: value; change against the window before, its tone, what it was; change against the same
+    weekday last week, its tone."""
+    now, before = values_of(window)
+    said = written(now, before, metric, metric.measure)
+    unit, _ = split_unit(unit_of(metric.measure, metric.unit))
+    week = format_delta(now, last_week, unit, metric.better)
+    about = "≈" if metric.measure == "uniques" and now is not None and now > EXACT_UNIQUES else ""
+    return [about + said["text"], said["delta"], said["tone"], said["was"], week.text, week.tone]
 
 
 def values_of(window: Window | None) -> tuple[float | None, float | None]:

@@ -41,6 +41,13 @@ LIGHT: Mapping[str, str] = {
     "cat-3": "#0B5947",
     "cat-4": "#C42A67",
     "cat-5": "#1399C4",
+    "seq-1": "#E7F1FE",
+    "seq-2": "#BED0E8",
+    "seq-3": "#97AED1",
+    "seq-4": "#728EBB",
+    "seq-5": "#4F6EA4",
+    "seq-6": "#2F4E8E",
+    "seq-7": "#132D77",
 }
 
 DARK: Mapping[str, str] = {
@@ -76,6 +83,13 @@ DARK: Mapping[str, str] = {
     "cat-3": "#4F8D68",
     "cat-4": "#A6648D",
     "cat-5": "#C4E3EB",
+    "seq-1": "#1D2638",
+    "seq-2": "#354357",
+    "seq-3": "#4F6279",
+    "seq-4": "#6A839C",
+    "seq-5": "#87A6C0",
+    "seq-6": "#A4CAE5",
+    "seq-7": "#D2ECFD",
 }
 
 CATEGORIES = ("cat-1", "cat-2", "cat-3", "cat-4", "cat-5")

@@ -44,6 +44,8 @@ class HttpLimits:
     """How long the rest of a request is read after it was answered and the connection is to close."""
     write_s: float = 60.0
     """Longest time in which a client takes nothing of its answer."""
+    half_open: bool = True
+    """A client that closes its side is still answered; if not, it counts as gone."""
 
 
 class _Outlet:
@@ -104,7 +106,7 @@ class Connection(HttpToolsProtocol):
         if self._phase is BODY:
             self._refuse(Problem(400, "bad_request", "the connection ended before the body did"))
             return True
-        if not self._owes():
+        if not self._owes() or not self._limits.half_open:
             return False
         self.cycle.keep_alive = False
         return True

@@ -49,6 +49,8 @@ class MetricDefinition:
     """How much older than its arrival an event may be."""
     future_ms: int | None = None
     """How far ahead of its arrival an event may be."""
+    group: str | None = None
+    """Where it stands on the overview."""
     retention_ms: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     """Level of buckets → how long it is kept, None for ever; a level that is not in here is not said."""
 
@@ -63,6 +65,7 @@ class DerivedMetric:
     unit: str | None = None
     description: str = ""
     better: Better | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

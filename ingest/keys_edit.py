@@ -20,7 +20,7 @@ _POLL_S: Final = 0.02
 _HEADER: Final = """\
 # The API keys of this workspace, written by `tallyboard key create` and `tallyboard key revoke`.
 # Only hashes of the secrets stand here. A running Tallyboard takes changes over within seconds.
-# While this file exists nobody sends events without a key.
+# While this file exists nobody sends events, or asks the dashboard, without a key.
 """
 
 

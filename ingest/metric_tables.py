@@ -15,10 +15,23 @@ from ingest.series import Kind
 from ingest.toml_tables import Table, did_you_mean, shortened
 
 METRIC_FIELDS: Final = frozenset(
-    {"kind", "unit", "description", "better", "measure", "min", "max", "views", "dimensions", "skew", "retention"}
+    {
+        "kind",
+        "unit",
+        "description",
+        "better",
+        "measure",
+        "min",
+        "max",
+        "views",
+        "dimensions",
+        "skew",
+        "retention",
+        "group",
+    }
 )
 DIMENSION_FIELDS: Final = frozenset({"values", "pattern", "limit", "required"})
-DERIVED_FIELDS: Final = frozenset({"numerator", "denominator", "unit", "description", "better"})
+DERIVED_FIELDS: Final = frozenset({"numerator", "denominator", "unit", "description", "better", "group"})
 SKEW_FIELDS: Final = frozenset({"past", "future"})
 RETENTION_FIELDS: Final = ("1s", "1m", "15m", "1d")
 """Levels of buckets, from fine to coarse."""
@@ -56,6 +69,7 @@ def metric(name: str, table: Table) -> MetricDefinition:
         rules=MappingProxyType(rules),
         past_ms=past_ms,
         future_ms=future_ms,
+        group=table.text("group"),
         retention_ms=MappingProxyType(_retention(table)),
     )
 
@@ -71,7 +85,7 @@ def derived(name: str, table: Table) -> DerivedMetric | None:
     better = _better(table)
     if numerator is None or denominator is None:
         return None
-    return DerivedMetric(name, numerator, denominator, unit, description, better)
+    return DerivedMetric(name, numerator, denominator, unit, description, better, table.text("group"))
 
 
 def _kind(table: Table) -> Kind | None:

@@ -13,8 +13,12 @@ _STYLE = (
 )
 
 
-def page(document: dict[str, Any]) -> str:
-    """HTML of an OpenAPI document: every operation with examples, parameters, bodies and answers, then the schemas."""
+def page(document: dict[str, Any], address: str = "/openapi.json") -> str:
+    """HTML of an OpenAPI document: every operation with examples, parameters, bodies and answers, then the schemas.
+
+    Args:
+        address: where the document is served.
+    """
     title = escape(f"{document['info']['title']} {document['info']['version']}")
     operations = [
         _operation(path, method, operation)
@@ -27,7 +31,7 @@ def page(document: dict[str, Any]) -> str:
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f'<h1>{title}</h1><p>The same as a document for tools: <a href="/openapi.json">openapi.json</a></p>'
+        f'<h1>{title}</h1><p>The same as a document for tools: <a href="{escape(address)}">openapi.json</a></p>'
         + "".join(operations)
         + f"<h2>Schemas</h2>{schemas}"
     )

@@ -23,6 +23,8 @@ from starlette.types import ASGIApp
 from ingest.connection import Connection, HttpLimits, Refused
 from ingest.http_edge import EdgeProtocol
 
+__all__ = ["HttpLimits", "HttpServer", "PortTaken", "listen", "on_termination", "run_role"]
+
 _LOG: Final = logging.getLogger("tallyboard.service")
 _BACKLOG: Final = 2048
 _LINGER_S: Final = 5.0
@@ -117,7 +119,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises `PortTaken`."""
     try:
         ((family, kind, *_, address), *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        listener = socket.socket(family, kind)
+        listener = socket.socket(family, kind, socket.IPPROTO_TCP)  # named, so that asyncio too sets TCP_NODELAY
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +14,14 @@ from rich.table import Table
 from tallyboard.failure import Failure
 
 
-def ask(url: str, fields: Sequence[tuple[str, str]], output: str) -> None:
+def ask(url: str, fields: Sequence[tuple[str, str]], output: str, headers: Mapping[str, str]) -> None:
     """Print the answer to a query as `table`, `json` or `csv`. Raises `Failure` with what the API complains of."""
     form = "csv" if output == "csv" else "json"
     try:
         answer = httpx.get(
             f"{url.rstrip('/')}/api/v1/query",
             params=[*fields, ("format", form)],
+            headers=dict(headers),
             timeout=30.0,
             trust_env=False,
         )

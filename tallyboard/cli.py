@@ -35,6 +35,8 @@ class DemoName(StrEnum):
     flights = "flights"
     host = "host"
     load = "load"
+    shop = "shop"
+    social = "social"
 
 
 _Data = Annotated[Path | None, typer.Option("--data", help="Data folder; default .tallyboard.")]
@@ -47,7 +49,15 @@ _KafkaPort = Annotated[int | None, typer.Option("--kafka-port", help="Port of th
 _Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; default 127.0.0.1.")]
 _Insecure = Annotated[
     bool | None,
-    typer.Option("--insecure-bind", help="Allow another --host than loopback: whoever reaches it reads and writes."),
+    typer.Option(
+        "--insecure-bind", help="Allow another --host than loopback without keys: whoever reaches it reads and writes."
+    ),
+]
+_BasePath = Annotated[
+    str | None, typer.Option("--base-path", help="Path of the dashboard behind a proxy, such as /tally.")
+]
+_Key = Annotated[
+    str | None, typer.Option("--key", help="Key with the scope read; TALLYBOARD_KEY does not show it in `ps`.")
 ]
 _IngestPort = Annotated[int | None, typer.Option("--ingest-port", help="Default 8080.")]
 _RollupPort = Annotated[int | None, typer.Option("--rollup-port", help="Default 8060.")]
@@ -70,6 +80,7 @@ def up(
     dashboard_port: _DashboardPort = None,
     host: _Host = None,
     insecure_bind: _Insecure = None,
+    base_path: _BasePath = None,
 ) -> None:
     """Start everything on this machine: Kafka, ingest, rollup, dashboard. Ctrl-C stops it."""
     from tallyboard.console import Voice
@@ -88,6 +99,7 @@ def up(
             "dashboard_port": dashboard_port,
             "host": host,
             "insecure_bind": insecure_bind,
+            "base_path": base_path,
         }
     )
     run(settings, tuple(dict.fromkeys(map(str, demo or ()))), Voice())
@@ -163,6 +175,7 @@ def dashboard(
     host: _Host = None,
     dashboard_port: Annotated[int | None, typer.Option("--port", "--dashboard-port", help="Default 8050.")] = None,
     insecure_bind: _Insecure = None,
+    base_path: _BasePath = None,
 ) -> None:
     """Run one dashboard replica: the read model, its API and its pages."""
     settings = read(
@@ -174,11 +187,12 @@ def dashboard(
             "host": host,
             "dashboard_port": dashboard_port,
             "insecure_bind": insecure_bind,
+            "base_path": base_path,
         }
     )
     from dashboard.app import serve
 
-    serve(settings.dashboard(), settings.registry())
+    serve(settings.dashboard(), settings.registry(), settings.keys())
 
 
 @app.command()
@@ -257,6 +271,7 @@ def query(
     min_position: Annotated[str | None, typer.Option(help="Wait until this position is applied.")] = None,
     output: Annotated[Format, typer.Option("--format")] = Format.table,
     url: _Url = None,
+    key: _Key = None,
     data: _Data = None,
 ) -> None:
     """Ask the read model: what the page shows, as a table, JSON or CSV."""
@@ -265,8 +280,9 @@ def query(
     fields = {"metric": metric, "measures": measures, "from": start, "to": to, "step": step, "by": by}
     fields["min_position"] = min_position
     given = [(name, value) for name, value in fields.items() if value is not None]
-    settings = read({"data": data})
-    ask(url or settings.dashboard_url(), [*given, *(("where", one) for one in where or ())], output.value)
+    settings = read({"data": data, "key": key})
+    asked = [*given, *(("where", one) for one in where or ())]
+    ask(url or settings.dashboard_url(), asked, output.value, settings.authorization())
 
 
 @app.command()

@@ -35,6 +35,12 @@ _To = Annotated[str | None, typer.Option("--to", help="Arrived before.")]
 _KeyId = Annotated[str | None, typer.Option("--key-id", help="Sent with this API key (its id, not its secret).")]
 _Request = Annotated[str | None, typer.Option("--request", help="Of one request, by its request_id.")]
 _Url = Annotated[str | None, typer.Option("--url", help="Address of the dashboard; default: the one running here.")]
+_Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key", help="Key with the scope read, to replay write too; TALLYBOARD_KEY does not show it in `ps`."
+    ),
+]
 _Data = Annotated[Path | None, typer.Option("--data", help="Data folder; default .tallyboard.")]
 _Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
@@ -50,12 +56,13 @@ def list_letters(
     replayed: Annotated[str | None, typer.Option(help="yes, no or all: accepted by a replay, or not.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 20,
     url: _Url = None,
+    key: _Key = None,
     data: _Data = None,
     as_json: _Json = False,
 ) -> None:
     """List rejected events, newest first, and count them by reason."""
     fields = _filter(reason, metric, start, to, key_id, request) | {"replayed": replayed, "limit": limit}
-    found = _Api(url, data).get("", {name: value for name, value in fields.items() if value is not None})
+    found = _Api(url, data, key).get("", {name: value for name, value in fields.items() if value is not None})
     if as_json:
         _print_json(found)
     else:
@@ -66,12 +73,13 @@ def list_letters(
 def show(
     letter: Annotated[str, typer.Argument(help="Id of a rejected event, as `list` shows it.")],
     url: _Url = None,
+    key: _Key = None,
     data: _Data = None,
 ) -> None:
     """Print one rejected event whole, as JSON: what was sent, when, and why it was refused."""
     if not _ID.fullmatch(letter):
         raise Failure(f"{letter} is no id of a rejected event: <request id>/<index> is expected.")
-    _print_json(_Api(url, data).get(f"/{letter}", {}))
+    _print_json(_Api(url, data, key).get(f"/{letter}", {}))
 
 
 @app.command()
@@ -98,11 +106,12 @@ def replay(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     url: _Url = None,
+    key: _Key = None,
     data: _Data = None,
     as_json: _Json = False,
 ) -> None:
     """Send rejected events again, mended. What was accepted once is never sent again. Exit code 1 unless all are in."""
-    api = _Api(url, data)
+    api = _Api(url, data, key)
     how = edits_of(changes or (), drop or (), rename or ()) | {"import": history, "dry_run": dry_run, "force": force}
     chosen = _filter(reason, metric, start, to, key_id, request)
     if bool(letters) == bool(chosen):
@@ -173,11 +182,10 @@ def _ask_first(count: int) -> None:
 class _Api:
     """A dashboard's `/api/v1/rejected`."""
 
-    def __init__(self, url: str | None, data: Path | None) -> None:
-        settings = read({"data": data})
+    def __init__(self, url: str | None, data: Path | None, key: str | None) -> None:
+        settings = read({"data": data, "key": key})
         self._url = (url or settings.dashboard_url()).rstrip("/")
-        key = settings.key.get_secret_value() if settings.key else None
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = settings.authorization()
         self.following: str | None = None
         """Where the next page of the last replay begins."""
 

@@ -21,9 +21,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aggregates.settings import ReadModelSettings, RollupSettings
-from dashboard.settings import DashboardSettings
+from dashboard.settings import DashboardSettings, base_path, networks
 from ingest import keys_file
-from ingest.keys import KeyRing, KeysError
+from ingest.keys import KeyRing, KeysError, Scope
 from ingest.log import KafkaConnection, Topics
 from ingest.logs import LogFormat
 from ingest.registry import Registry, RegistryError, load
@@ -62,9 +62,14 @@ class Settings(BaseSettings):
     # Who may connect.
     host: str = Field(_of(DashboardSettings, "host"), description="address the roles listen on")
     hosts: Annotated[tuple[str, ...], NoDecode] = Field((), description="further names browsers may ask for")
-    insecure_bind: bool = Field(False, description="allow a host other than loopback, although nothing asks for a key")
-    key: SecretStr | None = Field(
-        None, description="API key of commands that send events (no flag: `ps` would show it)"
+    insecure_bind: bool = Field(False, description="allow a host other than loopback without keys")
+    key: SecretStr | None = Field(None, description="API key of commands that send events, ask or replay")
+    base_path: str = Field("/", validate_default=True, description="path of the dashboard behind a proxy")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        _of(DashboardSettings, "trusted_proxies"), description="addresses whose X-Forwarded-… headers hold"
+    )
+    session_secret: SecretStr | None = Field(
+        None, min_length=32, description="signs the browsers' cookies; the same one for all dashboard replicas"
     )
     ingest_port: _Port = Field(_of(IngestSettings, "port"), description="port of ingest")
     rollup_port: _Port = Field(_of(RollupSettings, "port"), description="port of rollup (health and metrics)")
@@ -109,6 +114,13 @@ class Settings(BaseSettings):
     retention_rejected_days: _PositiveFloat = _of(ReadModelSettings, "retention_rejected_days")
     rejected_mb: _Positive = _of(ReadModelSettings, "rejected_mb")
     rejected_rows: _Positive = _of(ReadModelSettings, "rejected_rows")
+    query_seconds: _PositiveFloat = Field(
+        _of(ReadModelSettings, "query_seconds"), description="a longer query is ended"
+    )
+    queries: Annotated[int, Field(ge=1, le=64)] = _of(DashboardSettings, "queries")
+    query_queue: Annotated[int, Field(ge=0)] = _of(DashboardSettings, "query_queue")
+    query_cache_mb: _Positive = _of(ReadModelSettings, "query_cache_mb")
+    memory_mb: Annotated[int, Field(ge=128)] = _of(ReadModelSettings, "memory_mb")
     grace_s: Annotated[int, Field(ge=0)] = _of(ReadModelSettings, "grace_s")
     # The supervisor.
     min_free_mb: int = Field(256, ge=0, description="free disk space below which nothing is started or goes on")
@@ -120,10 +132,21 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
-    @field_validator("hosts", mode="before")
+    @field_validator("hosts", "trusted_proxies", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("base_path")
+    @classmethod
+    def _is_a_base(cls, value: str) -> str:
+        return base_path(value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks(value)
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -172,22 +195,31 @@ class Settings(BaseSettings):
         state = data_folder.read_state(found) if found else None
         return str(state["addresses"]["dashboard"]) if state else self.local_url(self.dashboard_port)
 
-    def _bound(self, role: str, asks_for_keys: bool) -> str:
-        """The address to listen on. Raises `Failure` for one the network reaches while nobody is asked for a key."""
-        if self.insecure_bind or _is_loopback(self.host) or asks_for_keys:
+    def authorization(self) -> dict[str, str]:
+        """The header that shows the key, if there is one."""
+        return {"Authorization": f"Bearer {self.key.get_secret_value()}"} if self.key else {}
+
+    def _bound(self, role: str, scope: Scope | None = None) -> str:
+        """The address to listen on. Raises `Failure` for one that the network reaches, unless keys are asked for and
+        one of them is active (and has the scope)."""
+        if self.insecure_bind or _is_loopback(self.host):
             return self.host
-        way_out = "make a key with `tallyboard key create NAME`" if role == "ingest" else "stay on 127.0.0.1"
+        ring = self.keys().value
+        active = [] if ring is None else ring.active(time.time_ns() // 1_000_000)
+        if any(scope is None or key.may(scope) for key in active):
+            return self.host
+        such, option = ("that may read ", " --scope read") if scope is Scope.READ else ("", "")
         raise Failure(
-            f"--host {self.host} would open {role} to the network, and nobody is asked for a key: {way_out}, or accept "
-            "that anyone who reaches the port can use it with --insecure-bind."
+            f"--host {self.host} would open {role} to the network, and there is no active key {such}in "
+            f"{self.keys_file}: make one with `tallyboard key create NAME{option}`, or accept that anyone who "
+            "reaches the port can use it with --insecure-bind."
         )
 
     def ingest(self) -> IngestSettings:
-        ring = self.keys().value
         return IngestSettings(
             kafka=self.connection,
             topics=self.topics,
-            host=self._bound("ingest", ring is not None and bool(ring.active(time.time_ns() // 1_000_000))),
+            host=self._bound("ingest"),
             port=self.ingest_port,
             hosts=(*_of(IngestSettings, "hosts"), *self.hosts),
             max_body_bytes=self.max_body_bytes,
@@ -205,7 +237,7 @@ class Settings(BaseSettings):
         return RollupSettings(
             kafka=self.connection,
             topics=self.topics,
-            host=self._bound("rollup", False),
+            host=self._bound("rollup"),
             port=self.rollup_port,
             data=self.data,
             dedupe_events=self.dedupe_events,
@@ -229,10 +261,18 @@ class Settings(BaseSettings):
                 retention_rejected_days=self.retention_rejected_days,
                 rejected_mb=self.rejected_mb,
                 rejected_rows=self.rejected_rows,
+                query_seconds=self.query_seconds,
+                query_cache_mb=self.query_cache_mb,
+                memory_mb=self.memory_mb,
             ),
-            host=self._bound("the dashboard", False),
+            queries=self.queries,
+            query_queue=self.query_queue,
+            host=self._bound("the dashboard", Scope.READ),
             port=self.dashboard_port,
             hosts=self.hosts,
+            base_path=self.base_path,
+            trusted_proxies=self.trusted_proxies,
+            session_secret=self.session_secret.get_secret_value().encode() if self.session_secret else None,
             log_format=self.log_format,
             ingest_url=self.ingest_url or self.local_url(self.ingest_port),
         )
@@ -307,7 +347,7 @@ def _first_mistake(error: ValidationError, flags: Mapping[str, object]) -> str:
         return f"{said}."
     name = str(first["loc"][0])
     source = f"--{name.replace('_', '-')}" if name in flags else PREFIX + name.upper()
-    shown = "" if "password" in name or name == "key" else f" (got “{first['input']}”)"
+    shown = "" if "password" in name or name in ("key", "session_secret") else f" (got “{first['input']}”)"
     return f"{source}: {said[:1].lower()}{said[1:]}{shown}."
 
 

@@ -19,7 +19,7 @@ import psutil
 from ingest.log import Log, LogError
 from tallyboard import data_folder, installed_version
 from tallyboard.console import Voice
-from tallyboard.demo import METRICS_FILE
+from tallyboard.demo import registry_files
 from tallyboard.failure import Failure
 from tallyboard.kafka import listens
 from tallyboard.kafka_cache import ensure_jars
@@ -47,15 +47,21 @@ def up(settings: Settings, demos: Sequence[str], voice: Voice) -> None:
 
 def _at_home(settings: Settings, demos: Sequence[str]) -> Settings:
     """The settings as the roles get them: absolute paths, and what the demos send described."""
-    metrics = [*settings.metrics, *([METRICS_FILE] if demos else [])]
+    # The workspace once more behind the demos: what it says of their metrics holds, in a copy of examples/shop too.
+    own = [path for path in [settings.workspace / "metrics.toml"] if demos and path.is_file()]
     home = settings.model_copy(
         update={
             "data": settings.data.absolute(),
             "workspace": settings.workspace.absolute(),
-            "metrics": tuple(path.absolute() for path in metrics),
+            "metrics": tuple(path.absolute() for path in (*registry_files(demos), *own, *settings.metrics)),
         }
     )
-    home.ingest(), home.dashboard(), home.registry()  # a mistake is told here, once, and not by every role
+    (
+        home.ingest(),
+        home.rollup(),
+        home.dashboard(),
+        home.registry(),
+    )  # a mistake is told here, once, and not by every role
     if demos and home.keys().value is not None and home.key is None:
         raise Failure(f"{home.keys_file} asks for keys: set TALLYBOARD_KEY to one that may write, for the demos.")
     return home
@@ -111,7 +117,7 @@ class _Run:
         self._voice = voice
         self._started_at = _now()
         self._addresses = {
-            "dashboard": settings.local_url(settings.dashboard_port),
+            "dashboard": settings.local_url(settings.dashboard_port) + settings.base_path,
             "ingest": settings.local_url(settings.ingest_port),
             "rollup": settings.local_url(settings.rollup_port),
             "kafka": settings.connection.bootstrap,

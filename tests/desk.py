@@ -17,6 +17,7 @@ from aggregates.letterbox import Letterbox
 from aggregates.settings import ReadModelSettings
 from aggregates.side_topics import SideTopics
 from aggregates.store import Store
+from dashboard.annotations import annotations_router
 from dashboard.rejected import rejected_router
 from dashboard.resend import Ingest
 from ingest.app import create_app
@@ -174,6 +175,7 @@ class Desk:
         side = SideTopics(chosen, self.log, store, ask, write, self.log.follow, self.log)
         letters = Letterbox(store, side.letters, self.clock)
         app = FastAPI()
+        app.include_router(annotations_router(side.annotations, side.journal, self.clock))
         app.include_router(rejected_router(letters, side.journal, Ingest("http://127.0.0.1", self.wire), self.clock))
         tasks = side.start(failures.append)
         base = "http://test/api/v1"

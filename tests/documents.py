@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("ingest", "aggregates", "dashboard", "tallyboard")
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 README, ARCHITECTURE, API, OPERATIONS = (
     (ROOT / name).read_text() for name in ("README.md", "ARCHITECTURE.md", "docs/api.md", "docs/operations.md")
 )

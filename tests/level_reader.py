@@ -63,12 +63,12 @@ def _rows(
 
 def repeated(store: Store) -> dict[str, int]:
     """Table → keys that have more than one row where their level is sealed and the time of knowing is over. Seconds are
-    merged for totals and views alone, their bins and codes where that is worth it."""
+    merged for totals alone, those of views, bins and codes where that is worth it."""
     found: Counter[str] = Counter()
     with store.reader() as cursor:
         for (family, what), first in FIRST_LEVEL.items():
             for level in LEVELS[LEVELS.index(first) :]:
-                if level == "1s" and (family == "series" or what):
+                if level == "1s" and (family != "total" or what):
                     continue
                 key = {"": "id, time, known", "bins": "id, time, known, bin", "cells": "id, time, known, code"}[what]
                 until = store.kept.sealed_until["1m" if level == "1s" else level]

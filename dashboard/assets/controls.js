@@ -1,9 +1,7 @@
 /* Explore's controls and the address: a control writes the address, the address fills the controls. */
 (() => {
   const tb = window.tallyboard;
-  const ORDER = ['metric', 'measures', 'from', 'to', 'step', 'where', 'by'];
-  const SPANS = { s: 's', sec: 's', second: 's', seconds: 's', m: 'm', min: 'm', minute: 'm', minutes: 'm', h: 'h', hour: 'h', hours: 'h', d: 'd', day: 'd', days: 'd', w: 'w', week: 'w', weeks: 'w' };
-  const PRESETS = ['-5m', '-15m', '-1h', '-6h', '-24h'];
+  const ORDER = ['metric', 'measures', 'from', 'to', 'step', 'where', 'by', 'timezone', 'open', 'find', 'compare', 'chart', 'sort', 'table'];
   const DEFAULT_FROM = '-15m', NO_SPLIT = '-';
   let filled = {};
 
@@ -13,6 +11,7 @@
     ORDER.forEach((name) => params.getAll(name).filter((v) => v !== '').forEach((v) => parts.push(`${name}=${code(v)}`)));
     return parts.length ? '?' + parts.join('&') : '';
   }
+  tb.written = written;
 
   function setRangeIn(params, from, to) {
     params.delete('from');
@@ -30,18 +29,9 @@
     goTo(params);
   };
 
-  /* "90m", "-90m", "last 90 min", or two times with "to" between them */
-  function typed(text) {
-    const words = text.trim().toLowerCase();
-    const match = /^(?:last\s+)?-?\s*(\d{1,6})\s*([a-z]+)$/.exec(words);
-    if (match && SPANS[match[2]]) return [`-${match[1]}${SPANS[match[2]]}`, ''];
-    const [from, to] = text.trim().split(/\s+(?:to|–)\s+/i);
-    return [from.toUpperCase() === 'NOW' ? '' : from, to || ''];
-  }
-
   function metricChanged(params, metric) {
-    const tile = tb.last && tb.last.tiles.find((t) => t.metric === metric);
-    const has = (dimension) => !tile || tile.dimensions.includes(dimension);
+    const known = tb.choices.find(([name]) => name === metric);
+    const has = (dimension) => !known || known[2].includes(dimension);
     const where = params.getAll('where').filter((w) => has(w.replace(/^!/, '').split(':')[0]));
     params.set('metric', metric);
     params.delete('measures');
@@ -54,12 +44,14 @@
     metric: (params, value) => { if (value !== filled.metric) metricChanged(params, value); },
     measure: (params, value) => { if (value !== filled.measure) params.set('measures', value); },
     by: (params, value) => { if (value === NO_SPLIT) params.delete('by'); else params.set('by', value); },
-    preset: (params, value) => { if (value !== filled.preset) setRangeIn(params, value, ''); },
-    range: (params, value) => { const [from, to] = typed(value || ''); if (from || to) setRangeIn(params, from, to); },
+    compare: (params, value) => { if (value === 'previous') params.delete('compare'); else params.set('compare', value); },
+    kind: (params, value) => { if (value === 'lines') params.delete('chart'); else params.set('chart', value); },
+    step: (params, value) => { if (value === 'auto') params.delete('step'); else params.set('step', value); },
+    zone: (params, value) => { if (value === filled.workspace_zone) params.delete('timezone'); else params.set('timezone', value); },
   };
 
-  window.dash_clientside.tallyboard.chosen = (metric, measure, by, preset, submitted, range) => {
-    const values = { metric, measure, by, preset, range };
+  window.dash_clientside.tallyboard.chosen = (metric, measure, by, compare, zone, kind, step) => {
+    const values = { metric, measure, by, compare, zone, kind, step };
     const params = new URLSearchParams(location.search);
     window.dash_clientside.callback_context.triggered.forEach(({ prop_id: prop }) => {
       const id = prop.split('.')[0];
@@ -80,36 +72,24 @@
     const chart = tb.chart;
     if (!tb.byId('explore') || !chart || !chart.state || chart.watch !== tb.search()) return;
     const state = chart.state;
-    const metrics = tb.last.tiles.map((tile) => ({ value: tile.metric, label: tile.name }));
+    const metrics = tb.choices.map(([value, label]) => ({ value, label }));
     if (state.metric && !metrics.some((m) => m.value === state.metric)) metrics.push({ value: state.metric, label: state.metric });
-    const preset = state.live && PRESETS.includes(state.from) ? state.from : '';
     filled.metric = state.metric;
     filled.measure = state.measure;
-    filled.preset = preset;
+    filled.workspace_zone = state.workspace_zone;
     set('metric', { data: metrics, value: state.metric });
     set('measure', { value: state.measure });
     set('by', { data: [{ value: NO_SPLIT, label: 'nothing' }].concat(state.dimensions.map((d) => ({ value: d, label: d }))), value: state.by || NO_SPLIT });
-    set('preset', { value: preset });
-    set('range', { value: preset ? '' : state.live ? state.from : `${state.from} to ${state.to}` });
-    chips(state);
+    set('compare', { value: state.compare });
+    set('kind', { value: state.chart });
+    const steps = ['auto', '1s', '10s', '1m', '5m', '15m', '1h', '1d'];
+    set('step', { data: steps.map((v) => ({ value: v, label: v === 'auto' && state.step_shown ? `auto, ${state.step_shown}` : v })), value: state.step });
+    const zone = state.timezone || state.workspace_zone;
+    const zones = [...new Set([state.workspace_zone, 'UTC', Intl.DateTimeFormat().resolvedOptions().timeZone, zone])].filter(Boolean);
+    set('zone', { data: zones.map((v) => ({ value: v, label: v.replace(/_/g, ' ') })), value: zone });
     const notices = chart.notices || [];
     tb.text(tb.byId('notices'), notices.join(' '));
     tb.show(tb.byId('notices'), notices.length > 0);
-  }
-
-  function chips(state) {
-    const box = tb.byId('chips'), key = JSON.stringify(state.where);
-    tb.show(box, state.where.length > 0);
-    if (box.dataset.key === key) return;
-    box.dataset.key = key;
-    box.replaceChildren(...state.where.map((one) => {
-      const words = `${one.dimension}: ${one.negate ? 'not ' : ''}${one.value}`;
-      const chip = tb.el('button', 'tb-chip tb-filter', words);
-      chip.setAttribute('aria-label', `Remove the filter ${words}`);
-      chip.appendChild(tb.el('span', 'tb-cross', '×'));
-      chip.addEventListener('click', () => tb.go(one.without));
-      return chip;
-    }));
   }
 
   tb.on('tick', fill);

@@ -28,7 +28,7 @@
 
   function where() {
     document.querySelectorAll('.tb-nav a').forEach((link) => {
-      const here = link.getAttribute('href') === location.pathname;
+      const here = link.getAttribute('href') === tb.at(tb.path());
       if (here) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
     });
     document.title = tb.onExplore() ? 'Explore · Tallyboard' : 'Tallyboard';
@@ -47,6 +47,7 @@
   }
 
   tb.copy = async (button, text) => {
+    if (!button) { tb.toast((await copy(text)) ? 'Copied' : 'Not allowed'); return; }
     const words = button.dataset.words || button.textContent;
     button.dataset.words = words;
     const done = await copy(text);
@@ -59,7 +60,6 @@
     const target = event.target.closest ? event.target.closest('button') : null;
     if (!target) return;
     if (target.id === 'theme') tb.nextTheme();
-    else if (target.id === 'copy-link') tb.copy(target, location.href);
     else if (target.dataset.copy) tb.copy(target, target.dataset.copy);
   });
   new MutationObserver(() => tb.emit('theme')).observe(document.documentElement, { attributes: true, attributeFilter: ['data-mantine-color-scheme'] });

@@ -5,10 +5,10 @@
   const dark = stored === 'dark' || (stored !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
   document.documentElement.setAttribute('data-mantine-color-scheme', dark ? 'dark' : 'light');
 
-  const plotly = document.currentScript.dataset.plotly;
+  const plotly = document.currentScript.dataset.plotly, base = document.documentElement.dataset.base || '';
   let begun = false;
   function preload() {
-    if (begun) return;
+    if (begun || !plotly) return;
     begun = true;
     const link = document.createElement('link');
     link.rel = 'preload';
@@ -16,9 +16,9 @@
     link.href = plotly;
     document.head.appendChild(link);
   }
-  if (location.pathname === '/explore') preload();
+  if (location.pathname === `${base}/explore`) preload();
   // whoever points at a way to a chart will need it soon
   document.addEventListener('pointerover', (event) => {
-    if (event.target.closest && event.target.closest('a[href^="/explore"]')) preload();
+    if (event.target.closest && event.target.closest(`a[href^="${base}/explore"]`)) preload();
   });
 })();

@@ -2,7 +2,7 @@
 (() => {
   const tb = window.tallyboard;
   const LIVE_MS = 2000, STALE_MS = 10000, DELAYED_MS = 3500, LOST_MS = 15000;
-  let wasLost = false, backUntil = 0, behindSince = null;
+  let wasCut = false, backUntil = 0, behindSince = null;
 
   /* lag as it is now: what the message said, and the time since */
   function lag(message) {
@@ -12,12 +12,13 @@
   }
 
   function judge() {
-    const message = tb.last;
+    const message = tb.newest;
     if (!message) return tb.retryAt ? { state: 'lost', pill: 'No connection' } : { state: 'connecting', pill: 'Connecting' };
     const { waited, lag: behind } = lag(message);
     if (waited > LOST_MS) return { state: 'lost', pill: 'Connection lost' };
-    if (waited > DELAYED_MS) return { state: 'late', pill: 'Reconnecting' };
-    if (tb.paused) return { state: 'paused', pill: 'Paused' };
+    if (waited > DELAYED_MS) return { state: 'late', pill: tb.retryAt ? 'Reconnecting' : 'Delayed' };
+    if (tb.paused) return { state: 'paused', pill: `Paused · ${tb.clock(tb.pausedAt).slice(0, 5)}` };
+    if (message.reasons.length) return { state: 'unready', pill: 'Not ready' };
     if (behind === null) return { state: 'live', pill: 'Live' };
     if (behind > STALE_MS) return { state: 'stale', pill: `Behind · ${tb.age(behind)}` };
     return { state: behind > LIVE_MS ? 'behind' : 'live', pill: `${behind > LIVE_MS ? 'Behind' : 'Live'} · ${tb.age(behind)}` };
@@ -31,7 +32,7 @@
   }
 
   function words(state) {
-    const message = tb.last;
+    const message = tb.newest;
     if (state === 'lost') {
       const since = message ? ` at ${tb.clock(message.received)} UTC. Showing the last numbers.` : '.';
       const wait = tb.retryAt ? ` Trying again in ${Math.max(Math.ceil((tb.retryAt - Date.now()) / 1000), 0)}\u202fs.` : ' Trying again.';
@@ -42,8 +43,8 @@
       return `Behind by ${tb.age(lag(message).lag)}. Numbers are correct up to ${to === null ? 'an unknown time' : tb.clock(to) + ' UTC'}.${catchUp(message)}`;
     }
     behindSince = null;
+    if (state === 'unready') return `Not ready: ${message.reasons.join(' · ')}. Numbers may be incomplete.`;
     if (Date.now() < backUntil) return 'Connected again. You missed nothing.';
-    if (message && message.reasons.length) return `Not ready: ${message.reasons.join(' · ')}`;
     return '';
   }
 
@@ -66,11 +67,18 @@
     const { state, pill } = judge();
     const live = tb.byId('live');
     if (!live) return;
-    if (wasLost && state !== 'lost' && state !== 'late') backUntil = Date.now() + 4000;
-    wasLost = state === 'lost' || (wasLost && state === 'late');
-    document.documentElement.dataset.fresh = state === 'lost' || state === 'stale' ? 'old' : 'live';
+    const away = state === 'lost' || state === 'late';
+    if (wasCut && !away) backUntil = Date.now() + 4000;
+    wasCut = away && (wasCut || state === 'lost' || tb.retryAt !== null);
+    const old = state === 'lost' || state === 'stale' || state === 'unready';
+    document.documentElement.dataset.fresh = old ? 'old' : 'live';
     if (live.dataset.state !== state) live.dataset.state = state;
     tb.text(tb.byId('live-text'), pill);
+    const pause = tb.byId('pause');
+    if (pause && pause.getAttribute('aria-pressed') !== String(tb.paused)) {
+      pause.setAttribute('aria-pressed', String(tb.paused));
+      pause.title = tb.paused ? 'Go on (space)' : 'Pause (space)';
+    }
     banner(state, words(state));
     const to = tb.last && tb.last.freshness.watermark_ms;
     tb.text(tb.byId('correct'), to ? `Correct up to ${tb.clock(to)} UTC` : 'Times in UTC');

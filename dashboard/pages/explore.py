@@ -9,48 +9,40 @@ from importlib.metadata import version
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, html
+from dash import ClientsideFunction, Dash, Input, Output, html
 
-from dashboard.state import SHOWN, parse, write_moment
+from dashboard.pages import ranges
+from dashboard.state import SHOWN, Explore, parse
 from dashboard.tiles import MEASURE_WORDS
 
-PRESETS = {"-5m": "5 min", "-15m": "15 min", "-1h": "1 h", "-6h": "6 h", "-24h": "24 h"}
 NO_SPLIT = "-"
 
 
 def page(search: str) -> Any:
     """The page for an address, its controls already on what the address says."""
     state, _ = parse(search)
-    preset = write_moment(state.start) if state.live else ""
     return html.Div(
         [
             html.H1("Explore", className="tb-unseen"),
             html.Div(
                 [
-                    _select("metric", "Metric", [state.metric] if state.metric else [], state.metric, 280),
-                    _select("measure", "Show", list(SHOWN), state.measure, 170, MEASURE_WORDS),
-                    _select("by", "Split by", [NO_SPLIT, *([state.by] if state.by else [])], state.by or NO_SPLIT, 200),
-                    dmc.SegmentedControl(
-                        id="preset",
-                        data=[{"value": value, "label": name} for value, name in PRESETS.items()],
-                        value=preset if preset in PRESETS else "",
-                        attributes={"root": {"aria-label": "Time range"}},
-                    ),
-                    dmc.TextInput(
-                        id="range",
-                        placeholder="or -90m",
-                        value="" if preset in PRESETS else preset,
-                        w=110,
-                        attributes={"input": {"aria-label": "Other time range, for example -90m", "spellCheck": False}},
-                    ),
+                    _select("metric", "Metric", [state.metric] if state.metric else [], state.metric, 224),
+                    _select("measure", "Show", list(SHOWN), state.measure, 164, MEASURE_WORDS),
+                    _select("by", "Split by", [NO_SPLIT, *([state.by] if state.by else [])], state.by or NO_SPLIT, 174),
+                    ranges.range_controls(),
+                    ranges.compare_select(state),
+                    ranges.zone_select(state),
                     html.Span(id="correct", className="tb-correct"),
                 ],
                 className="tb-controls",
             ),
-            html.Div(id="chips", className="tb-chips", hidden=True),
+            html.Div(id="chips", className="tb-chips", role="group", hidden=True, **{"aria-label": "Filters"}),
             html.Div(id="notices", className="tb-notices", role="status", hidden=True),
             html.Div(
-                [_chart(), html.Section(id="leaders", className="tb-tile tb-leaders", hidden=True)],
+                [
+                    html.Div([_chart(state), _table()], className="tb-left"),
+                    html.Div(id="leaders", className="tb-boards", hidden=True),
+                ],
                 className="tb-split",
             ),
         ],
@@ -66,14 +58,16 @@ def add_callbacks(dash: Dash) -> None:
         Input("metric", "value"),
         Input("measure", "value"),
         Input("by", "value"),
-        Input("preset", "value"),
-        Input("range", "n_submit"),
-        State("range", "value"),
+        Input("compare", "value"),
+        Input("zone", "value"),
+        Input("kind", "value"),
+        Input("step", "value"),
         prevent_initial_call=True,
     )
+    ranges.add_callbacks(dash)
 
 
-def _chart() -> Any:
+def _chart(state: Explore) -> Any:
     return html.Section(
         [
             html.Header(
@@ -90,6 +84,7 @@ def _chart() -> Any:
                 className="tb-chart-head",
             ),
             _actions(),
+            ranges.chart_controls(state),
             html.Div(
                 [
                     html.Div(
@@ -104,9 +99,8 @@ def _chart() -> Any:
                 ],
                 className="tb-plot-frame",
             ),
-            html.Details(
-                [html.Summary("Table"), html.Div(id="table", className="tb-scroll", tabIndex="0")], id="table-box"
-            ),
+            html.Div(id="captions", className="tb-captions", hidden=True),
+            html.Ul(id="notes", className="tb-note-list", hidden=True, **{"aria-label": "Annotations"}),
         ],
         id="chart",
         className="tb-tile tb-chart",
@@ -114,13 +108,33 @@ def _chart() -> Any:
     )
 
 
+def _table() -> Any:
+    """The table beneath the chart, and its files."""
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.Button("Table", id="table-toggle", className="tb-toggle", **{"aria-expanded": "false"}),
+                    html.A("CSV", id="csv", className="tb-button", download=""),
+                    html.A("XLSX", id="xlsx", className="tb-button", download=""),
+                ],
+                className="tb-table-head",
+            ),
+            html.Div(
+                id="table", className="tb-scroll", role="region", tabIndex="0", hidden=True, **{"aria-label": "Table"}
+            ),
+        ],
+        className="tb-tile tb-table-tile",
+    )
+
+
 def _actions() -> Any:
     return html.Div(
         [
             html.Button("Back to live", id="to-live", className="tb-button tb-primary", hidden=True),
-            html.Button("Copy link", id="copy-link", className="tb-button"),
+            html.Button("Annotate", id="annotate", className="tb-button", title="Annotate (m)"),
+            html.Button("Copy link", id="copy-link", className="tb-button", **{"aria-haspopup": "menu"}),
             html.Button("Copy as curl", id="copy-query", className="tb-button"),
-            html.A("CSV", id="csv", className="tb-button", download="tallyboard.csv"),
         ],
         className="tb-actions",
     )

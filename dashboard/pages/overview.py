@@ -1,18 +1,26 @@
-"""The overview: a tile per metric. Tiles are drawn by assets/tiles.js from the push."""
+"""The overview: a tile per metric. Tiles are drawn by assets/tiles.js from the push.
+
+Its address says `window` (of the large number), `find` (what names contain) and `pin` (repeated: metrics that stand
+first); see assets/overview.js.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qs
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, html
 
-WINDOW_NAMES = {"1m": "1 min", "5m": "5 min", "1h": "1 hour"}
+from dashboard.tiles import WINDOW_NAMES, WINDOWS
+
 GHOSTS = 8
+LONGEST = 8_192
 
 
-def page() -> Any:
+def page(search: str = "") -> Any:
     """The page before its first numbers."""
+    ghosts = [html.Div(className="tb-tile tb-ghost") for _ in range(GHOSTS)]
     return html.Div(
         [
             html.H1("Overview", className="tb-unseen"),
@@ -21,24 +29,27 @@ def page() -> Any:
                     dmc.SegmentedControl(
                         id="window",
                         data=[{"value": value, "label": name} for value, name in WINDOW_NAMES.items()],
-                        value="1m",
+                        value=window_of(search),
                         size="sm",
                         attributes={"root": {"aria-label": "Rolling window of the large number"}},
                     ),
-                    html.Span("and its change against the window before", className="tb-note tb-wide"),
+                    # the field is made by overview.js, which alone writes and reads it
+                    html.Div(id="find-box", className="tb-find-box"),
+                    html.Span(id="found", className="tb-note", role="status"),
                     html.Span(id="correct", className="tb-correct"),
                 ],
-                className="tb-controls",
+                className="tb-controls tb-overview-controls",
             ),
-            html.Div(
-                [html.Div(className="tb-tile tb-ghost") for _ in range(GHOSTS)],
-                id="tiles",
-                className="tb-tiles",
-                **{"aria-busy": "true"},
-            ),
+            html.Div(html.Div(ghosts, className="tb-tiles"), id="tiles", **{"aria-busy": "true"}),
         ],
         id="overview",
     )
+
+
+def window_of(search: str) -> str:
+    """The window in an address, else the first."""
+    wanted = parse_qs(search[:LONGEST].removeprefix("?")).get("window", [""])[-1]
+    return wanted if wanted in WINDOWS else WINDOWS[0]
 
 
 def add_callbacks(dash: Dash) -> None:

@@ -11,6 +11,7 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 
 from dashboard.pages import explore, overview
+from dashboard.proxied import below
 from dashboard.settings import DashboardSettings
 
 PAGES = {"/": "Overview", "/explore": "Explore"}
@@ -20,12 +21,12 @@ BLUES = [
 ]  # fmt: skip
 
 INDEX = """<!DOCTYPE html>
-<html lang="en">
+<html lang="en"WHERE>
   <head>
     {%metas%}
     <title>{%title%}</title>
-    <link rel="icon" type="image/svg+xml" href="/assets/mark.svg">
-    <script src="/assets/head.js?m=STAMP" data-plotly="PLOTLY"></script>
+    <link rel="icon" type="image/svg+xml" href="BASE/assets/mark.svg">
+    <script src="BASE/assets/head.js?m=STAMP" data-plotly="BASE/PLOTLY"></script>
     {%css%}
   </head>
   <body>
@@ -51,14 +52,16 @@ def first_view(document: Callable[..., str]) -> Callable[..., str]:
     return lambda **parts: document(**{**parts, "app_entry": SKELETON.replace("TILES", tiles)})
 
 
-def index_string(assets: Path) -> str:
+def index_string(assets: Path, base: str) -> str:
     """The template of the document; the script that sets the theme stands before everything that paints."""
     stamp = str(int((assets / "head.js").stat().st_mtime))
-    return INDEX.replace("STAMP", stamp).replace("PLOTLY", explore.plotly_url())
+    plotly = explore.plotly_url().removeprefix("/")
+    where = f' data-base="{base}"' if base else ""
+    return INDEX.replace("WHERE", where).replace("STAMP", stamp).replace("PLOTLY", plotly).replace("BASE", base)
 
 
-def layout() -> Any:
-    """The components of the frame."""
+def layout(base: str) -> Any:
+    """The components of the frame; `base` is the path in front of addresses."""
     return dmc.MantineProvider(
         defaultColorScheme="auto",
         theme={
@@ -74,7 +77,7 @@ def layout() -> Any:
             dcc.Store(id="mounted"),
             dcc.Store(id="asked"),
             html.A("Skip to the numbers", href="#content", className="tb-skip"),
-            top_bar(),
+            top_bar(base),
             html.Div(id="banner", className="tb-banner", role="status", hidden=True),
             html.Main(html.Div(id="content", tabIndex="-1"), className="tb-page"),
             html.Div(id="said", className="tb-unseen", **{"aria-live": "polite"}),
@@ -82,14 +85,14 @@ def layout() -> Any:
     )
 
 
-def top_bar() -> Any:
+def top_bar(base: str) -> Any:
     """Name, pages, how live the numbers are, help and theme."""
-    links = [dcc.Link(name, href=path, id={"page": path}, className="tb-link") for path, name in PAGES.items()]
+    links = [dcc.Link(name, href=base + path, id={"page": path}, className="tb-link") for path, name in PAGES.items()]
     return html.Header(
         [
             dcc.Link(
                 [html.Span(className="tb-mark"), html.Span("Tallyboard", className="tb-brand-name")],
-                href="/",
+                href=base + "/",
                 className="tb-brand",
             ),
             html.Nav(links, className="tb-nav", **{"aria-label": "Pages"}),
@@ -102,6 +105,13 @@ def top_bar() -> Any:
                         **{"data-state": "connecting"},
                     ),
                     html.Button(
+                        html.Span(className="tb-pause"),
+                        id="pause",
+                        className="tb-icon",
+                        title="Pause (space)",
+                        **{"aria-label": "Pause", "aria-pressed": "false"},
+                    ),
+                    html.Button(
                         "?", id="help", className="tb-icon", title="Keyboard", **{"aria-label": "Keyboard help"}
                     ),
                     html.Button(
@@ -110,6 +120,13 @@ def top_bar() -> Any:
                         className="tb-icon",
                         title="Theme",
                         **{"aria-label": "Theme: as the system"},
+                    ),
+                    html.Button(
+                        html.Span(className="tb-leave"),
+                        id="sign-out",
+                        className="tb-icon",
+                        hidden=True,
+                        **{"aria-label": "Sign out"},
                     ),
                 ],
                 className="tb-right",
@@ -150,7 +167,8 @@ def add_callbacks(dash: Dash, settings: DashboardSettings) -> None:
     """The page for an address, and what the page's scripts are told."""
 
     async def page(path: str | None, search: str | None) -> Any:
-        body = explore.page(search or "") if path == "/explore" else overview.page()
+        own = below(settings.base_path, path or "/")
+        body = explore.page(search or "") if own == "/explore" else overview.page(search or "")
         return [waiting(settings.ingest_url), body]
 
     # the search is no input: a filter changes the page's content, never the page

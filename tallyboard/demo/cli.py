@@ -57,6 +57,29 @@ def host(
     watch(_ingest(url), interval, _say)
 
 
+_Seed = Annotated[int, typer.Option(help="The same seed makes the same events.")]
+_Backfill = Annotated[float | None, typer.Option(min=0, max=6 * 86_400, help="Seconds of history to send first.")]
+_State = Annotated[Path | None, typer.Option(help="File that lets the next start go on from here.")]
+
+
+@app.command()
+def shop(url: _Url = None, seed: _Seed = 1, backfill: _Backfill = None, state: _State = None) -> None:
+    """A made-up shop for outdoor gear: orders, payments, stock, for ever. Its story: examples/shop."""
+    from tallyboard.demo.player import BACKFILL_S, play
+    from tallyboard.demo.shop.world import SHOP
+
+    play(SHOP, _ingest(url), seed, BACKFILL_S if backfill is None else backfill, state, _say)
+
+
+@app.command()
+def social(url: _Url = None, seed: _Seed = 1, backfill: _Backfill = None, state: _State = None) -> None:
+    """A made-up social network: posts, likes, follows, trends, for ever. Its story: examples/social."""
+    from tallyboard.demo.player import BACKFILL_S, play
+    from tallyboard.demo.social.world import SOCIAL
+
+    play(SOCIAL, _ingest(url), seed, BACKFILL_S if backfill is None else backfill, state, _say)
+
+
 @app.command()
 def load(
     url: _Url = None,

@@ -14,6 +14,7 @@ from ingest.client.wire import RANDOM_BYTES, outgoing
 from tallyboard.failure import Failure
 
 LONGEST_OUTAGE_S: Final = 600.0
+_REJECTIONS_EVERY_S: Final = 60.0
 
 Event = dict[str, Any]
 
@@ -31,6 +32,8 @@ class Sender:
         self._courier = Courier(self._target, patience, timeout_s=30.0)
         self._say = say
         self._away = False
+        self._rejected = 0
+        self._quiet_until = 0.0
 
     def close(self) -> None:
         self._courier.close()
@@ -61,8 +64,16 @@ class Sender:
             self._away = False
             self._say(f"{self._target.address} takes events again")
         if rejected := step.outcome.rejected:
-            self._say(f"{len(rejected)} events rejected: {rejected[0].message}")
+            self._tell_of(len(rejected), rejected[-1].message)
         return step.outcome.accepted
+
+    def _tell_of(self, rejected: int, newest: str) -> None:
+        """The first rejection at once, then how many there were, at most once a minute."""
+        self._rejected += rejected
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._say(f"{self._rejected} event{'' if self._rejected == 1 else 's'} rejected, the last one: {newest}")
+            self._rejected, self._quiet_until = 0, now + _REJECTIONS_EVERY_S
 
     def _complain(self, complaint: str) -> None:
         """Say it once per outage."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.site import DEADLINE_S, Site
 
@@ -33,10 +33,11 @@ def open_page(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
     opened: list[tuple[BrowserContext, Page]] = []
     faults: list[str] = []
     asked: list[str] = []
+    expect.set_options(timeout=DEADLINE_S * 1000)
 
-    def open_(path: str = "/", **options: Any) -> Page:
+    def open_(path: str = "/", script: str = "", **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
-        context.add_init_script(WATCH_POLICY)
+        context.add_init_script(WATCH_POLICY + script)
         page = context.new_page()
         page.set_default_timeout(DEADLINE_S * 1000)
         page.on("request", lambda request: asked.append(request.url))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from ingest.registry import MetricDefinition
 from tests.browser.conftest import ticks
-from tests.counted import DELAY
+from tests.counted import DELAY, REVENUE
 from tests.site import INGEST, NOON, Site, wait_until
 
 pytestmark = pytest.mark.browser
+CHANGE = ".tb-change:not(.tb-weekly) .tb-delta"
+WEEKLY = ".tb-weekly .tb-delta"
+WEEK_S = 7 * 86_400
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 
 
 def test_tiles_show_the_right_numbers(site: Site, open_page: Callable[..., Page]) -> None:
@@ -19,9 +25,9 @@ def test_tiles_show_the_right_numbers(site: Site, open_page: Callable[..., Page]
     page = open_page()
     tile = page.locator("#tiles a").filter(has_text="orders.revenue")
     expect(tile.locator(".tb-value")).to_have_text("€1,251")
-    expect(tile.locator(".tb-headline .tb-delta")).to_have_text("▲ 25.1%")
-    expect(tile.locator(".tb-headline .tb-delta")).to_have_attribute("data-tone", "good")
-    expect(tile.locator(".tb-was")).to_have_text("was €1,000")
+    expect(tile.locator(CHANGE)).to_have_text("▲ 25.1%")
+    expect(tile.locator(CHANGE)).to_have_attribute("data-tone", "good")
+    expect(tile.locator(".tb-was").first).to_have_text("was €1,000")
     expect(tile.locator(".tb-window-value:visible")).to_have_text(["€7,251", "€7,251"])
 
     site.sell((1, 749.0, "NL"))
@@ -34,7 +40,7 @@ def test_tiles_show_the_right_numbers(site: Site, open_page: Callable[..., Page]
 
 def test_a_rising_delay_is_bad_and_a_falling_one_good(site: Site, open_page: Callable[..., Page]) -> None:
     site.counted.add(DELAY, [(NOON - 10_000, 12.0, {}), (NOON - 90_000, 10.0, {})])
-    delta = open_page().locator("#tiles a .tb-headline .tb-delta")
+    delta = open_page().locator(f"#tiles a {CHANGE}")
     expect(delta).to_have_text("▲ 20.0%")
     expect(delta).to_have_attribute("data-tone", "bad")
 
@@ -95,10 +101,10 @@ def test_a_silent_metric_says_how_old_it_is(site: Site, open_page: Callable[...,
     site.sell((250, 10.0, "NL"))
     site.counted.add(DELAY, [(NOON - 1000, 3.0, {})])
     page = open_page()
-    expect(page.locator("#tiles a").filter(has_text="orders.revenue").locator(".tb-chip")).to_have_text(
+    expect(page.locator("#tiles a").filter(has_text="orders.revenue").locator(".tb-stale")).to_have_text(
         "◷ 4\u202fmin old"
     )
-    expect(page.locator("#tiles a").filter(has_text="flights.delay").locator(".tb-chip")).to_be_hidden()
+    expect(page.locator("#tiles a").filter(has_text="flights.delay").locator(".tb-stale")).to_be_hidden()
 
 
 def test_a_cut_connection_comes_back(site: Site, open_page: Callable[..., Page]) -> None:
@@ -136,3 +142,173 @@ def test_the_last_reader_leaves_nothing_behind(site: Site, open_page: Callable[.
         lambda: "tallyboard_dashboard_browsers 0.0" in page.request.get(site.url + "/metrics").text(), "it is forgotten"
     )
     page.goto(site.url)
+
+
+# --- more of a metric than its number ---------------------------------------------------------------------------------
+
+
+def test_a_tile_is_compared_with_the_same_weekday_last_week(site: Site, open_page: Callable[..., Page]) -> None:
+    site.sell((WEEK_S + 3600, 1.0, "NL"), (WEEK_S + 30, 800.0, "NL"), (70, 500.0, "NL"), (5, 1000.0, "NL"))
+    tile = open_page().locator("#tiles a")
+    expect(tile.locator(WEEKLY)).to_have_text("▲ 25.0%")
+    expect(tile.locator(WEEKLY)).to_have_attribute("data-tone", "good")
+    expect(tile.locator(".tb-weekly .tb-was")).to_have_text("last Mon")
+
+
+def test_a_tile_says_when_late_events_changed_it(site: Site, open_page: Callable[..., Page]) -> None:
+    site.sell((65, 10.0, "NL"))
+    site.sell((5, 10.0, "NL"))
+    page = open_page()
+    mark = page.locator("#tiles .tb-restated")
+    expect(mark).to_be_hidden()
+    site.counted.add(REVENUE, [(NOON - 1_200_000, 5.0, {"country": "NL"}), (NOON - 1000, 5.0, {"country": "NL"})])
+    expect(mark).to_be_visible()
+    expect(page.locator("#tiles .tb-late")).to_have_attribute("d", re.compile("^M"))
+
+
+def test_pointing_at_a_tile_says_how_much_to_trust_it(site: Site, open_page: Callable[..., Page]) -> None:
+    site.sell((4, 12.5, "NL"))
+    page = open_page()
+    page.locator("#tiles a").hover()
+    about = page.get_by_role("tooltip")
+    expect(about).to_contain_text("Paid amount")
+    rows = dict(zip(about.locator("dt").all_inner_texts(), about.locator("dd").all_inner_texts(), strict=True))
+    assert rows["Total, 1 min"] == "12.5\u202fEUR"
+    assert rows["Newest event"] == "11:59:56 UTC, 4.0\u202fs ago"
+    assert rows["Complete up to"] == "11:59:59 UTC, 0.4\u202fs ago"
+    assert rows["Last hour"] == "1 accepted = 1 applied + 0 duplicates"
+    assert rows["Pending"] == "none"
+    site.sell((2, 100.0, "NL"))
+    expect(about).to_contain_text("112.5\u202fEUR")
+    page.keyboard.press("Escape")
+    expect(about).to_be_hidden()
+    page.keyboard.press("j")
+    expect(page.locator("#tiles a")).to_be_focused()
+    expect(about).to_be_visible()
+    assert page.locator("#tiles a").get_attribute("aria-describedby") == "about"
+
+
+# --- many metrics -----------------------------------------------------------------------------------------------------
+
+
+def fill(site: Site, count: int) -> None:
+    for n in range(count):
+        metric = MetricDefinition(f"area{n % 9}.metric_{n}")
+        site.counted.add(metric, [(NOON - 70_000, 1.0, {}), (NOON - 5000 - n, 2.0 + n, {})])
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#tiles .tb-name:visible").all_inner_texts()
+
+
+def test_a_search_keeps_what_fits_and_stands_in_the_address(site: Site, open_page: Callable[..., Page]) -> None:
+    fill(site, 20)
+    page = open_page()
+    expect(page.locator("#tiles a")).to_have_count(20)
+    page.keyboard.press("/")
+    page.keyboard.type("area1 1")
+    expect(page.locator("#found")).to_have_text("3 of 20")
+    assert names(page) == ["area1.metric_1", "area1.metric_10", "area1.metric_19"]
+    page.wait_for_url("**/?find=area1%201")
+    page.reload()
+    expect(page.locator("#found")).to_have_text("3 of 20")
+    expect(page.get_by_label("Find a metric")).to_have_value("area1 1")
+    page.keyboard.press("/")
+    page.keyboard.type("nothing of the kind")
+    expect(page.locator("#no-tiles")).to_contain_text("No metric matches “nothing of the kind”.")
+    page.get_by_role("button", name="Show all metrics").click()
+    expect(page.locator("#found")).to_have_text("")
+    assert len(names(page)) == 20
+
+
+def test_pinned_metrics_stand_first_and_are_remembered(site: Site, open_page: Callable[..., Page]) -> None:
+    fill(site, 20)
+    page = open_page()
+    expect(page.locator("#tiles a")).to_have_count(20)
+    assert page.locator("#tiles h2").all_inner_texts() == [f"area{n}" for n in range(9)]
+    tile = page.locator("#tiles .tb-cell").filter(has_text="area4.metric_13")
+    tile.hover()
+    tile.get_by_role("button", name="Pin area4.metric_13").click()
+    page.wait_for_url("**/?pin=area4.metric_13")
+    assert page.locator("#tiles h2").all_inner_texts()[0] == "Pinned"
+    assert names(page)[0] == "area4.metric_13"
+    page.goto(site.url + "/explore")
+    page.goto(site.url)
+    expect(page.locator("#tiles h2").first).to_have_text("Pinned")
+    page.keyboard.press("j")
+    page.keyboard.press("p")
+    expect(page.locator("#tiles h2").first).to_have_text("area0")
+    expect(page.locator("#tiles a").filter(has_text="area4.metric_13")).to_be_focused()
+    page.goto(site.url + "/?pin=area8.metric_8&pin=gone")
+    expect(page.locator("#tiles .tb-name").first).to_have_text("area8.metric_8")
+
+
+def test_the_window_stands_in_the_address_and_back_undoes_it(site: Site, open_page: Callable[..., Page]) -> None:
+    site.sell((5, 10.0, "NL"), (100, 90.0, "NL"))
+    page = open_page("/?window=5m")
+    value = page.locator("#tiles .tb-value")
+    expect(value).to_have_text("€100")
+    page.locator("#window").wait_for()
+    page.keyboard.press("1")
+    expect(value).to_have_text("€10.00")
+    page.wait_for_url(site.url + "/")
+    page.go_back()
+    expect(value).to_have_text("€100")
+    expect(page.locator("#window input[value='5m']")).to_be_checked()
+    page.go_forward()
+    expect(value).to_have_text("€10.00")
+
+
+def test_the_keyboard_goes_from_tile_to_tile(site: Site, open_page: Callable[..., Page]) -> None:
+    for n in range(6):
+        site.counted.add(MetricDefinition(f"one.m{n}"), [(NOON - 5000, 1.0, {})])
+    page = open_page()
+    expect(page.locator("#tiles a")).to_have_count(6)
+    at = "() => document.activeElement.dataset.metric || null"
+    for key, name in (
+        ("j", "m0"),
+        ("ArrowRight", "m1"),
+        ("ArrowDown", "m5"),
+        ("ArrowUp", "m1"),
+        ("k", "m0"),
+        ("k", "m0"),
+    ):
+        page.keyboard.press(key)
+        assert page.evaluate(at) == f"one.{name}", key
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chart-title")).to_have_text("one.m1")
+
+
+def test_three_hundred_metrics_are_drawn_only_where_they_are_seen(site: Site, open_page: Callable[..., Page]) -> None:
+    fill(site, 300)
+    page = open_page()
+    expect(page.locator("#tiles a")).to_have_count(300)
+    drawn = "() => [...document.querySelectorAll('#tiles .tb-value')].filter((e) => e.textContent).length"
+    page.wait_for_function("() => document.querySelector('#tiles .tb-value').textContent !== ''")
+    assert page.evaluate(drawn) < 100
+    last = page.locator("#tiles a").last
+    last.scroll_into_view_if_needed()
+    expect(last.locator(".tb-value")).not_to_have_text("")
+    sizes: list[int] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: sizes.append(len(str(frame)))))
+    page.reload()
+    expect(page.locator("#tiles a")).to_have_count(300)
+    ticks(page, 3)
+    assert sizes[0] > 50_000
+    assert sizes[-1] < 1000, sizes
+    site.counted.add(MetricDefinition("area0.metric_0"), [(NOON - 1000, 900.0, {})])
+    expect(page.locator("#tiles .tb-value").first).to_have_text("451")
+    assert max(sizes[1:]) < 2000, sizes
+
+
+def test_tiles_on_a_phone(site: Site, open_page: Callable[..., Page]) -> None:
+    fill(site, 12)
+    page = open_page("/", **PHONE)
+    expect(page.locator("#tiles a")).to_have_count(12)
+    ticks(page, 2)
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+    page.get_by_role("button", name="About area0.metric_0").tap()
+    expect(page.get_by_role("tooltip")).to_contain_text("Complete up to")
+    page.get_by_role("button", name="Pin area0.metric_9").tap()
+    expect(page.locator("#tiles .tb-name").first).to_have_text("area0.metric_9")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -149,13 +150,58 @@ async def test_a_query_waits_for_the_position_it_names(client: httpx.AsyncClient
     assert answer.json()["rows"] == [[5]]
 
 
+async def test_hours_that_a_clock_skips_or_repeats_are_in_their_days(client: httpx.AsyncClient, model: Model) -> None:
+    midnight = 1_792_879_200  # 25 Oct 2026 in Amsterdam, a day of 25 hours
+    await model.add(*(order(midnight - HOUR + 3600 * hour, 1.0) for hour in range(26)))
+    query = {"metric": "orders", "measures": "count,sum", "step": "1d", "timezone": "Europe/Amsterdam"}
+    days = {"from": "2026-10-25T00:00:00+02:00", "to": "2026-10-27T00:00:00+01:00"}
+    answer = await client.get("/query", params={**query, **days})
+    assert answer.json()["rows"] == [["2026-10-24T22:00:00Z", 25, 25.0], ["2026-10-25T23:00:00Z", 1, 1.0]]
+
+
+async def test_series_come_in_pages(client: httpx.AsyncClient) -> None:
+    async def page(**more: Any) -> dict[str, Any]:
+        answer = await client.get("/series", params={"metric": "orders", **more})
+        assert answer.status_code == 200
+        found: dict[str, Any] = answer.json()
+        return found
+
+    first = await page(limit=2)
+    second = await page(limit=2, cursor=first["next"])
+    assert (len(first["series"]), first["total"], second["total"], second["next"]) == (2, 3, 3, None)
+    assert all((one["kind"], one["unit"]) == ("distribution", None) for one in first["series"])
+    together = [one["dimensions"]["country"] for one in (*first["series"], *second["series"])]
+    assert sorted(together) == ["=1+1", "DE", "NL"]
+    chosen = await page(where=["!country:NL", "!country:DE"])
+    assert (chosen["total"], chosen["series"][0]["dimensions"]) == (1, {"country": "=1+1"})
+
+
+@pytest.mark.parametrize(
+    ("status", "field", "parameters"),
+    [
+        (404, "metric", {"metric": "nothing"}),
+        (400, "metric", {}),
+        (400, "limit", {"metric": "orders", "limit": "1001"}),
+        (400, "cursor", {"metric": "orders", "cursor": "x"}),
+        (400, "where", {"metric": "orders", "where": "x"}),
+        (400, "metrik", {"metrik": "orders"}),
+    ],
+)
+async def test_a_wrong_question_about_series_is_refused(
+    client: httpx.AsyncClient, status: int, field: str, parameters: dict[str, str]
+) -> None:
+    answer = await client.get("/series", params=parameters)
+    assert (answer.status_code, answer.json()["field"]) == (status, field)
+
+
 async def test_catalogue_and_freshness(client: httpx.AsyncClient) -> None:
     (metric,) = (await client.get("/catalogue")).json()["metrics"]
-    assert (metric["name"], metric["unit"], metric["dimensions"], metric["measure"]) == (
+    assert (metric["name"], metric["unit"], metric["dimensions"], metric["measure"], metric["series"]) == (
         "orders",
         "EUR",
         ["country"],
         "sum",
+        3,
     )
     freshness = (await client.get("/freshness")).json()
     assert freshness["lag_ms"] == 400

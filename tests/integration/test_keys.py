@@ -93,7 +93,10 @@ async def ingest() -> AsyncIterator[Ingest]:
 # --- before the body ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", [None, "Bearer", "Bearer x", "Basic eDp5", EXPIRED, a_key()], ids=str)
+WRONG = {"none": None, "scheme": "Bearer", "short": "Bearer x", "basic": "Basic eDp5", "old": EXPIRED, "other": a_key()}
+
+
+@pytest.mark.parametrize("key", WRONG.values(), ids=WRONG)
 async def test_without_a_valid_key_nothing_is_taken_and_nothing_told(key: NewKey | str | None, ingest: Ingest) -> None:
     answer, nobody = await ingest.post(EVENT, key), await ingest.post(EVENT)
     assert (answer.status, answer.json["code"], answer.headers["www-authenticate"]) == (401, "unauthorized", "Bearer")

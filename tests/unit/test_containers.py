@@ -1,14 +1,17 @@
-"""compose.yaml and the Dockerfile name settings, ports, files and versions that exist."""
+"""compose.yaml, the Dockerfile and the wheel name settings, ports, files and versions that exist."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tallyboard import demo
 from tallyboard.kafka_cache import KAFKA_VERSION
 from tallyboard.settings import PREFIX, Settings
 from tests.documents import PACKAGES, ROOT
@@ -64,4 +67,25 @@ def test_the_image_copies_what_exists_and_does_not_run_as_root() -> None:
     copied = {line.split()[1] for line in lines if line.startswith("COPY ") and "--from" not in line}
     allowed = set(re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     assert copied <= allowed
-    assert set(PACKAGES) <= copied
+    assert {*PACKAGES, "examples"} <= copied
+
+
+def test_the_wheel_holds_the_example_workspaces() -> None:
+    """`up --demo shop` works without the repository; the files stand in it once."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    targets = project["tool"]["hatch"]["build"]["targets"]
+    package = Path(demo.__file__).parent
+    assert {str(ROOT / source): str(ROOT / place) for source, place in targets["wheel"]["force-include"].items()} == {
+        str(ROOT / "examples"): str(package / "examples")
+    }
+    assert "/examples" in targets["sdist"]["include"]
+    assert {path.parent.name for path in (ROOT / "examples").glob("*/metrics.toml")} == set(demo.EXAMPLES)
+    for name in demo.EXAMPLES:
+        assert demo.workspace(name) == ROOT / "examples" / name
+
+
+def test_examples_are_found_in_an_installed_package_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site" / "tallyboard" / "demo"
+    (package / "examples" / "shop").mkdir(parents=True)
+    monkeypatch.setattr(demo, "__file__", str(package / "__init__.py"))
+    assert demo.workspace("shop") == package / "examples" / "shop"

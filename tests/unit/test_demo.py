@@ -13,11 +13,13 @@ import pytest
 
 from ingest.client.delivery import Target
 from ingest.registry import load
-from tallyboard.demo import METRICS_FILE, flights, host
+from tallyboard.demo import METRICS_FILE, flights, host, registry_files, workspace
 from tallyboard.demo.flights import Flights, Place, batches, events_of, following, read_flights
 from tallyboard.demo.load import Load, body, generate, series_fragments, sizes
 from tallyboard.demo.sender import Sender
 from tallyboard.failure import Failure
+from tallyboard.settings import read
+from tallyboard.up import _at_home
 from tests.write_site import Reply, Request, accepted, problem, scripted
 
 SPEED = 600.0
@@ -170,3 +172,44 @@ async def test_load_sends_the_whole_count_in_spite_of_503() -> None:
     bodies = [json.loads(request.body) for request in server.requests]
     assert bodies[0] == bodies[1]
     assert len({event["id"] for events in bodies for event in events}) == 95
+
+
+def test_each_demo_brings_the_registry_it_needs() -> None:
+    assert registry_files(["shop"]) == [workspace("shop") / "metrics.toml"]
+    assert registry_files(["host", "social"]) == [METRICS_FILE, workspace("social") / "metrics.toml"]
+    assert registry_files([]) == []
+    names = [set(load(path).metrics) for path in registry_files(["flights", "shop", "social"])]
+    assert sum(map(len, names)) == len(set.union(*names))
+    assert load(*registry_files(["flights", "shop", "social"])).unknown == "register"
+
+
+def test_rejections_are_told_once_a_minute() -> None:
+    def refusing(request: Request) -> Reply:
+        errors = [{"index": 0, "id": None, "code": "out_of_range", "field": "value", "message": "too much"}]
+        count = len(request.events)
+        return Reply(422, body=json.dumps({"accepted": count - 1, "rejected": 1, "errors": errors}).encode())
+
+    said: list[str] = []
+    with scripted(*([refusing] * 5)) as server:
+        sender = Sender(Target(server.url), said.append)
+        for _ in range(5):
+            assert sender.send([{"metric": "m", "value": 1}, {"metric": "m", "value": 2}]) == 1
+        sender.close()
+    assert said == ["1 event rejected, the last one: too much"]
+
+
+def test_up_describes_what_demos_send_and_the_workspace_has_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    home = _at_home(read(), ["shop", "host"])
+    known = home.registry().value
+    assert known.metrics["shop.revenue"].unit == "EUR"
+    assert "host.cpu" in known.metrics
+    assert "social.posts" not in known.metrics
+    assert all(path.is_absolute() for path in home.registry_files)
+    (tmp_path / "metrics.toml").write_text('[metrics."shop.revenue"]\nunit = "USD"\n')
+    known = _at_home(read(), ["shop"]).registry().value
+    assert known.metrics["shop.revenue"].unit == "USD"
+    assert known.metrics["shop.orders"].unit == "orders"
+    assert _at_home(read(), []).metrics == ()

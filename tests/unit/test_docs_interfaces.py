@@ -17,10 +17,14 @@ from aggregates.queries import MEASURES, STEPS, Query
 from aggregates.query_fields import parse_query
 from aggregates.telemetry import ProjectionTelemetry, RollupTelemetry
 from dashboard.api import json_object, parameters, router
+from dashboard.export import export_router
 from dashboard.feed import Feed
+from dashboard.receipts import receipts_router
+from dashboard.reference import reference_router
 from dashboard.rejected import rejected_router
+from dashboard.runner import Runner
 from dashboard.settings import DashboardSettings
-from dashboard.telemetry import AlwaysReady, health_router
+from dashboard.telemetry import AlwaysReady, QueryCollector, health_router
 from ingest import openapi
 from ingest.app import create_app
 from ingest.intake import RETRY_AFTER_S
@@ -47,6 +51,7 @@ def exposed(folder: Path) -> set[str]:
     ProjectionTelemetry(dashboard)
     counted = Counted(folder)
     health_router(Feed(counted.model, DashboardSettings(), lambda: NOW_MS), AlwaysReady(), dashboard)
+    dashboard.register(QueryCollector(Runner(), counted.model.remembered))
     texts = [Telemetry().render(), generate_latest(rollup), generate_latest(dashboard)]
     counted.close()
     families = [family for text in texts for family in text_string_to_metric_families(text.decode())]
@@ -111,7 +116,8 @@ def test_the_openapi_document_names_what_is_there() -> None:
 
 
 def test_the_api_lists_every_error_and_word_of_a_query() -> None:
-    source = (ROOT / "dashboard" / "api.py").read_text() + (ROOT / "dashboard" / "app.py").read_text()
+    modules = ("api", "app", "formats", "ledger", "receipts", "series")
+    source = "".join((ROOT / "dashboard" / f"{name}.py").read_text() for name in modules)
     raised = set(re.findall(r"(?:QueryError\(|\"code\": )\"(\w+)\"", source))
     asking = section(API, "## Asking: `/api/v1/query`")
     assert raised == {code for row in rows(asking) if row[0].isdigit() for code in codes(row[1])} - {"field"}
@@ -127,6 +133,9 @@ def endpoints(folder: Path) -> set[str]:
     routers = [
         router(counted.model, lambda: NOW_MS),
         rejected_router(absent, absent, absent, lambda: NOW_MS),
+        receipts_router(absent, counted.model, lambda: NOW_MS),
+        reference_router(),
+        export_router(counted.model, absent, lambda: NOW_MS),
         health_router(feed, AlwaysReady(), CollectorRegistry()),
     ]
     counted.close()
@@ -137,7 +146,7 @@ def endpoints(folder: Path) -> set[str]:
 
 
 def test_the_api_lists_every_endpoint(tmp_path: Path) -> None:
-    listed = set(re.findall(r"`(?:GET |POST )(/[a-z0-9/<>]+)`", API[: API.index("\n## ")]))
+    listed = set(re.findall(r"`(?:GET |POST )(/[a-z0-9/<>.]+)`", API[: API.index("\n## ")]))
     assert listed == endpoints(tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,13 +18,16 @@ from hypothesis import strategies as st
 
 from aggregates.queries import Filter, Query, Result
 from aggregates.readmodel import ReadModel
-from dashboard.explore import Held, Times, steady_high, view
-from dashboard.feed import Feed, Reader, Rendered, _encode
+from dashboard.explore import view
+from dashboard.feed import Feed, Reader
 from dashboard.leaders import Ranked, rank, steady_top
 from dashboard.live import read_message
+from dashboard.ranges import Times
 from dashboard.reading import Reading
+from dashboard.scenes import Held, steady_high
 from dashboard.settings import DashboardSettings
 from dashboard.state import Explore, parse
+from dashboard.watched import Rendered, encoded
 from tests.counted import REVENUE, Counted
 
 NOON = 1_795_435_200_000
@@ -86,8 +90,8 @@ async def test_every_tick_brings_one_message_with_all_tiles(shop: ReadModel) -> 
         assert second["v"] == first["v"] + 1
         assert first["now"] == NOON
         assert first["freshness"]["lag_ms"] == 400
-        assert [t["metric"] for t in first["tiles"]] == ["orders.revenue"]
-        assert first["tiles"][0]["windows"]["1m"]["text"] == "€588"
+        assert first["order"] == ["orders.revenue"]
+        assert first["tiles"][0]["1m"][0] == "€588"
         assert "chart" not in first
 
 
@@ -135,7 +139,7 @@ async def test_what_is_newly_watched_comes_before_the_next_tick(shop: ReadModel)
         await message(reader)
         feed.watch(reader, "metric=orders.revenue&by=country")
         chart = (await message(reader, lambda m: "chart" in m))["chart"]
-        assert [row["value"] for row in chart["leaders"]["rows"]][:2] == ["NL", "DE"]
+        assert [row["value"] for row in chart["boards"]["list"][0]["rows"]][:2] == ["NL", "DE"]
         assert feed.counters.ticks == 1
 
 
@@ -163,6 +167,7 @@ class Broken:
 
     def __init__(self, model: ReadModel) -> None:
         self.catalogue, self.freshness, self.tiles = model.catalogue, model.freshness, model.tiles
+        self.ledger = model.ledger
 
     def query(self, query: Query) -> Result:
         raise RuntimeError("no disk")
@@ -176,6 +181,60 @@ async def test_a_view_that_fails_says_so_and_the_tiles_go_on(shop: ReadModel) ->
         assert "could not be loaded. Reference" in found["chart"]["error"]
         assert "no disk" not in json.dumps(found)
         assert feed.counters.failures > 0
+
+
+class Slow:
+    """A read model that takes long over one country's numbers: until it is told to go on."""
+
+    def __init__(self, model: ReadModel) -> None:
+        self._model = model
+        self.catalogue, self.freshness, self.tiles = model.catalogue, model.freshness, model.tiles
+        self.ledger = model.ledger
+        self.asked, self.go_on = 0, threading.Event()
+
+    def query(self, query: Query) -> Result:
+        if any("FR" in each.values for each in query.where):
+            self.asked += 1
+            assert self.go_on.wait(10)
+        return self._model.query(query)
+
+
+async def test_a_view_that_takes_long_delays_nobody_else(shop: ReadModel) -> None:
+    slow = Slow(shop)
+    async with running(slow) as feed:
+        patient, quick, plain = feed.join(), feed.join(), feed.join()
+        feed.watch(patient, "metric=orders.revenue&where=country:FR")
+        feed.watch(quick, "metric=orders.revenue&where=country:NL")
+        assert (await message(quick, lambda m: "chart" in m))["chart"]["number"]["text"]
+        ticks = feed.counters.ticks
+        while feed.counters.ticks < ticks + 3:
+            await message(plain)
+        assert "chart" not in await message(patient)
+        assert slow.asked == 1  # not begun again while it runs
+        slow.go_on.set()
+        assert (await message(patient, lambda m: "chart" in m))["chart"]["number"]["text"]
+
+
+async def test_a_view_that_somebody_watches_already_comes_at_once(shop: ReadModel) -> None:
+    async with running(shop, tick_ms=60_000) as feed:
+        first, second = feed.join(), feed.join()
+        feed.watch(first, "metric=orders.revenue")
+        await message(first, lambda m: "chart" in m)
+        feed.watch(second, "metric=orders.revenue")
+        assert "chart" in await message(second, lambda m: "chart" in m)
+        assert (feed.counters.ticks, feed.counters.views) == (1, 1)
+
+
+async def test_a_page_without_tiles_is_told_which_metrics_there_are(shop: ReadModel) -> None:
+    async with running(shop) as feed:
+        reader = feed.join()
+        feed.watch(reader, "metric=orders.revenue")
+        found = await message(reader, lambda m: "choices" in m)
+        assert found["choices"] == [["orders.revenue", "orders.revenue", ["country"]]]
+        for _ in range(3):
+            assert not {"choices", "tiles"} & (await message(reader)).keys()
+        feed.watch(reader, None)
+        assert (await message(reader, lambda m: "tiles" in m))["order"] == ["orders.revenue"]
 
 
 async def test_a_reader_takes_the_chart_once() -> None:
@@ -219,8 +278,7 @@ def test_a_missing_value_among_many_belongs_to_the_others(counted: Counted) -> N
     fill(counted, COUNTRIES)
     counted.add(REVENUE, [(NOON - ago * 1000, 500.0, {}) for ago in range(5, 1200, 5)])
     payload, _ = view(counted.model, Explore("orders.revenue", by="country"), Held(), TIMES)
-    assert payload["leaders"]["rows"][0]["name"] == "(none)"
-    assert payload["leaders"]["rows"][0]["href"] == ""
+    assert payload["boards"]["list"][0]["rows"][0]["name"] == "(none)"
     assert [line["name"] for line in payload["lines"]][-1] == "other (3)"
     assert "(none)" not in [line["name"] for line in payload["lines"]]
 
@@ -235,8 +293,9 @@ def test_a_missing_value_among_few_has_its_line(counted: Counted) -> None:
 def test_the_leaderboard_ignores_its_own_filter_and_the_chart_does_not(shop: ReadModel) -> None:
     state = parse("metric=orders.revenue&by=country&where=country:FR")[0]
     payload, _ = view(shop, state, Held(), TIMES)
-    assert len(payload["leaders"]["rows"]) == 7
-    assert payload["leaders"]["rows"][0]["selected"]
+    rows = payload["boards"]["list"][0]["rows"]
+    assert len(rows) == 7
+    assert rows[0]["state"] == "selected"
     assert [line["name"] for line in payload["lines"]] == ["FR"]
 
 
@@ -293,4 +352,4 @@ def test_the_axis_grows_at_once_and_shrinks_late() -> None:
 
 
 def test_a_number_beyond_a_double_is_sent_as_none() -> None:
-    assert _encode({"a": float("inf"), "b": [float("nan"), 1.5]}) == '{"a":null,"b":[null,1.5]}'
+    assert encoded({"a": float("inf"), "b": [float("nan"), 1.5]}) == '{"a":null,"b":[null,1.5]}'

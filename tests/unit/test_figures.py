@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import tokens
-from dashboard.axes import time_marks, value_axis
+from dashboard.axes import value_axis
+from dashboard.clocks import time_marks
 from dashboard.figures import time_chart
 from dashboard.lines import Chart, Line, spread_apart
 from dashboard.names import escaped, readable

@@ -80,6 +80,12 @@ def test_a_value_may_hold_colons() -> None:
         ("where", {"where": "country"}),
         ("where", {"where": {"country": 5}}),
         ("where", {"where": {"country": []}}),
+        ("where", {"where": {f"d{n}": "x" for n in range(33)}}),
+        ("where", {"where": [f"d{n}:x" for n in range(33)]}),
+        ("from", {"from": "0001-01-01T00:00:00+14:00"}),
+        ("to", {"to": "9999-12-31T23:59:59-14:00"}),
+        ("compare", {"from": "0100-01-01T00:00:00Z", "compare": "previous"}),
+        ("compare", {"from": "0050-01-01T00:00:00Z", "to": "0051-01-01T00:00:00Z", "compare": "-36000d"}),
         ("where", {"where": {"country": {"is": "NL"}}}),
         ("colour", {"colour": "red"}),
         ("measures", {"measures": "p0"}),
@@ -110,6 +116,21 @@ def test_a_bad_field_is_named(field: str, fields: dict[str, object]) -> None:
     assert isinstance(error, QueryError)
     assert error.field == field
     assert error.message
+
+
+def test_null_is_the_same_as_not_there() -> None:
+    assert parsed(**dict.fromkeys(FIELDS - {"metric"})) == parsed()
+
+
+def test_an_unknown_field_is_named_with_the_nearest() -> None:
+    for field, meant in (
+        ("mesures", "is it measures?"),
+        ("tmezone", "is it timezone?"),
+        ("§", "there are as_of, by, "),
+    ):
+        error = parse_query({"metric": "orders", field: 1}, NOW)
+        assert isinstance(error, QueryError)
+        assert (error.field, meant in error.message) == (field, True)
 
 
 JSON = st.recursive(

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import typer
 
+from dashboard.access import FOLLOW_S, OPEN, OPEN_FOLDERS
+from dashboard.gate import LOOK_S
 from ingest.app import RELOAD_S, create_app
 from ingest.guard import Guard
 from ingest.keys import ID_BYTES, SECRET_BYTES, Scope
@@ -86,6 +88,14 @@ def test_the_scopes_and_the_open_addresses_are_all_there() -> None:
     app = create_app(IngestSettings(), Registry(), MemoryPublisher(), lambda: 0)
     addresses = {str(getattr(route, "path", "")) for route in app.routes}
     assert set(re.findall(r"`(?:POST )?(/[a-z0-9/.]+)`", text)) == addresses - {"/docs/oauth2-redirect"}
+
+
+def test_what_the_dashboard_leaves_open_is_what_stands_there() -> None:
+    table = [row for row in rows(section(SECURITY, "## The dashboard")) if row[1].startswith("nothing")]
+    named = {name for row in table for name in re.findall(r"`(/[a-z0-9/.-]+)`", row[0])}
+    assert named == OPEN - {"/_favicon.ico"}
+    assert OPEN_FOLDERS[0] == "/assets/"
+    assert f"closes what a key had open within {FOLLOW_S + 2 * LOOK_S:.0f} seconds" in SECURITY
 
 
 def test_the_example_of_the_file_is_one(tmp_path: Path) -> None:

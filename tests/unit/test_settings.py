@@ -96,7 +96,7 @@ def test_the_network_is_refused_without_keys(host: str, tmp_path: Path) -> None:
     assert read({"host": host, "insecure_bind": True}).ingest().host == host
 
 
-def test_with_an_active_key_ingest_alone_may_be_open(tmp_path: Path) -> None:
+def test_with_an_active_key_that_may_only_write_the_dashboard_stays_closed(tmp_path: Path) -> None:
     ran = CliRunner().invoke(cli.app, ["key", "create", "shop", "--workspace", str(tmp_path)])
     assert ran.exit_code == 0, ran.output
     settings = read({"host": "0.0.0.0", "workspace": tmp_path})
@@ -106,6 +106,35 @@ def test_with_an_active_key_ingest_alone_may_be_open(tmp_path: Path) -> None:
     assert CliRunner().invoke(cli.app, ["key", "revoke", "shop", "--workspace", str(tmp_path)]).exit_code == 0
     with pytest.raises(Failure, match="tallyboard key create"):
         read({"host": "0.0.0.0", "workspace": tmp_path}).ingest()
+
+
+@pytest.mark.parametrize("scope", ["read", "admin"])
+def test_with_an_active_key_that_may_read_all_may_be_open(tmp_path: Path, scope: str) -> None:
+    made = CliRunner().invoke(cli.app, ["key", "create", "wall", "--scope", scope, "--workspace", str(tmp_path)])
+    assert made.exit_code == 0, made.output
+    settings = read({"host": "0.0.0.0", "workspace": tmp_path})
+    assert {settings.ingest().host, settings.rollup().host, settings.dashboard().host} == {"0.0.0.0"}
+    assert CliRunner().invoke(cli.app, ["key", "revoke", "wall", "--workspace", str(tmp_path)]).exit_code == 0
+    with pytest.raises(Failure, match="--scope read"):
+        read({"host": "0.0.0.0", "workspace": tmp_path}).dashboard()
+
+
+def test_standing_behind_a_proxy_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYBOARD_TRUSTED_PROXIES", "10.0.0.0/8, ::1")
+    dashboard = read({"base_path": "/tally/"}).dashboard()
+    assert (dashboard.base_path, dashboard.trusted_proxies) == ("/tally", ("10.0.0.0/8", "::1"))
+    assert "--base-path: /api is an address of the dashboard itself" in failure({"base_path": "/api"})
+    monkeypatch.setenv("TALLYBOARD_TRUSTED_PROXIES", "proxy.example")
+    assert failure().startswith("TALLYBOARD_TRUSTED_PROXIES: 'proxy.example' does not appear to be")
+
+
+def test_a_secret_that_is_too_short_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYBOARD_SESSION_SECRET", "too short")
+    assert failure().startswith("TALLYBOARD_SESSION_SECRET: ")
+    assert "got" not in failure()
+    monkeypatch.setenv("TALLYBOARD_SESSION_SECRET", "s" * 32)
+    assert read().dashboard().session_secret == b"s" * 32
+    assert "sss" not in repr(read()) + repr(read().dashboard())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
