@@ -70,6 +70,11 @@ def _loss(log: ReadableLog, topics: TopicNames, partition: int) -> Loss | None:
 def accept(loss: Loss, topics: TopicNames, append: Append, noted_ms: int) -> None:
     """Write the loss down. A second time changes nothing: read models drop what lies below their position. Raises
     `LogError`: then it may be written."""
+    append(topics.rollups, loss.partition, deltas.encode(as_delta(loss, noted_ms)))
+
+
+def as_delta(loss: Loss, noted_ms: int) -> deltas.Delta:
+    """The delta that read models go past the lost records by."""
     header = deltas.Header(
         topic_id=loss.topic_id,
         partition=loss.partition,
@@ -79,4 +84,4 @@ def accept(loss: Loss, topics: TopicNames, append: Append, noted_ms: int) -> Non
         state_from=loss.next_offset,
         records=[],
     )
-    append(topics.rollups, loss.partition, deltas.encode(deltas.Delta(header, no_rows(), noted_ms)))
+    return deltas.Delta(header, no_rows(), noted_ms)

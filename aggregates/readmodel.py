@@ -212,20 +212,6 @@ class ReadModel:
                 parts = [newest[metric] for metric, _ in (said.numerator, said.denominator) if metric in newest]
                 yield replace(found, last_event_ms=max(parts, default=None))
 
-    def dimension_values(self, metric: str, dimension: str, limit: int = 50) -> list[str]:
-        """Values of a dimension, those of most series first."""
-        found = subject(metric, self._store.catalogue.metrics, self.registry.derived)
-        said = found.derived
-        names = [metric] if said is None else [said.numerator[0], said.denominator[0]]
-        with self._reader() as cursor:
-            rows = cursor.execute(
-                "SELECT json_extract_string(dimensions, ?) AS value FROM series "
-                "WHERE metric IN (SELECT unnest(?::VARCHAR[])) AND value IS NOT NULL "
-                "GROUP BY value ORDER BY count(*) DESC, value LIMIT ?",
-                ["/" + dimension.replace("~", "~0").replace("/", "~1"), names, limit],
-            ).fetchall()
-        return [value for (value,) in rows]
-
     def series(
         self, metric: str, where: Sequence[Filter], limit: int, after: int = -1, caller: Caller | None = None
     ) -> SeriesPage:

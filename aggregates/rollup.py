@@ -92,11 +92,6 @@ class PartitionRollup:
         """Memory of the newest points of running totals."""
         return self._totals.bytes
 
-    @property
-    def state_bytes(self) -> int:
-        """Memory of all that is remembered."""
-        return self.ids_bytes + self.totals_bytes
-
     def skip_to(self, offset: int) -> None:
         """Accept that the log holds no record from `next_offset` to `offset` (control records): the offsets between
         belong to the next delta, so that deltas lie end to end."""

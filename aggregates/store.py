@@ -220,22 +220,6 @@ class Store:
         rows.insert_values(connection, "sources", moved)
         rows.insert_inputs(connection, self._transactions, read)
 
-    def accept_loss(self, topic_id: str, partition: int, next_offset: int, noted_ms: int) -> None:
-        """Give up the source records from the position to `next_offset`, on a person's word: counting goes on behind
-        them, the range is listed in the table `lost`."""
-        known = self.sources.get((topic_id, partition))
-        first = 0 if known is None else known.next_offset
-        if next_offset <= first:
-            return
-        record_ms, history_from = (
-            (NO_RECORD_MS, next_offset) if known is None else (known.record_ms, known.history_from)
-        )
-        position = SourcePosition(topic_id, partition, next_offset, 0, record_ms, history_from)
-        with self.writing() as connection:
-            rows.insert_values(connection, "lost", [(topic_id, partition, first, next_offset, noted_ms)])
-            rows.insert_values(connection, "sources", [astuple(position)])
-        self.sources = {**self.sources, (topic_id, partition): position}
-
     # --- sealing and retention ------------------------------------------------------------------------------------
 
     def seal(self, until: int) -> bool:

@@ -80,7 +80,9 @@ def measure(events: int, flush: int, *, seed: int = 1, span_ms: int = 600_000) -
     seconds = time.thread_time() - start
     rows = check(written, load.expected(), events)
     bytes_in = sum(len(record.value or b"") for mine in records for record in mine)
-    return Fold(events, seconds, rows, bytes_in, sum(map(len, written)), sum(r.state_bytes for r in rollups))
+    return Fold(
+        events, seconds, rows, bytes_in, sum(map(len, written)), sum(r.ids_bytes + r.totals_bytes for r in rollups)
+    )
 
 
 def check(written: list[bytes], expected: Expected, events: int) -> int:

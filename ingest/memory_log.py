@@ -32,6 +32,8 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self._topics: dict[str, _Topic] = {}
+        self.is_away = False
+        """Whether nothing can be appended, as without a broker; the test's."""
 
     def ensure_topics(self, topics: Topics) -> None:
         for name in topics.specifications():
@@ -40,6 +42,8 @@ class MemoryLog:
 
     def append(self, name: str, partition: int, value: bytes | None, timestamp_ms: int = 0) -> int:
         """Append a record; returns its offset."""
+        if self.is_away:
+            raise LogError("no broker")
         found = self._topic(name).partitions[partition]
         found.records.append(LogRecord(found.end, timestamp_ms, value))
         return found.end - 1

@@ -6,9 +6,10 @@ import numpy as np
 
 from aggregates.deltas import Delta
 from aggregates.duplicates import DuplicateWindow
+from aggregates.losses import Loss, as_delta
 from aggregates.positions import Position
 from aggregates.rollup import PartitionRollup, Source
-from aggregates.store import Input
+from aggregates.store import Input, Store
 from ingest.events import EventColumns, encode
 from ingest.log import LogRecord, checksum
 from ingest.series import Kind, Series, SeriesTable
@@ -54,6 +55,13 @@ def log_records(batches: list[list[Event]], first_offset: int = 0, timestamp_ms:
 
 def rollup_of(window: DuplicateWindow | None = None, partition: int = 0) -> PartitionRollup:
     return PartitionRollup(Source(TOPIC_ID, partition), 0, 0, window or DuplicateWindow())
+
+
+def give_up(store: Store, next_offset: int, noted_ms: int) -> None:
+    """Apply the loss of the records from the store's position in partition 0 (none: 0) to `next_offset`."""
+    known = store.sources.get((TOPIC_ID, 0))
+    first = known.next_offset if known else 0
+    store.apply(inputs_of([as_delta(Loss(TOPIC_ID, 0, first, next_offset, None, None), noted_ms)], next_offset))
 
 
 def inputs_of(deltas: list[Delta], first_offset: int = 0) -> list[Input]:

@@ -10,22 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
-import hypothesis
 import pyarrow as pa
 import pytest
 import requests
-import schemathesis
-from schemathesis.checks import CheckFunction, load_all_checks, not_a_server_error
 from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from aggregates.query_fields import FIELDS
 from dashboard import annotation_fields, series
@@ -35,16 +26,10 @@ from dashboard.samples import BASE, SAMPLES, Sample
 from dashboard.schemas import QUERY
 from tests.asked import board
 from tests.conftest import unavailable
+from tests.document_requests import Operation, label, modes, operations, statuses_of
 from tests.documents import API, README, blocks
 from tests.ingest_server import ThreadedServer
 
-SEED = 20_261_123
-CHECKS: list[CheckFunction] = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-]
 DOCUMENT = document()
 CURL = 'curl() { command curl -sS --fail-with-body --max-time 20 "$@"; }\n'
 
@@ -134,42 +119,16 @@ def test_an_example_runs(server: ThreadedServer, sample: Sample, tmp_path: Path)
         assert isinstance(json.loads(done.stdout), dict)
 
 
-OPERATIONS: list[schemathesis.APIOperation[Any, Any, Any, Any]] = [
-    found.ok()  # type: ignore[union-attr]
-    for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()
-]
-MODES = [
-    (operation, mode)
-    for operation in OPERATIONS
-    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-    if mode is GenerationMode.POSITIVE or operation.body or operation.query
-]
+OPERATIONS = operations(DOCUMENT)
+MODES = modes(OPERATIONS, lambda operation: bool(operation.body or operation.query))
 
 
-@pytest.mark.parametrize(
-    ("operation", "mode"), MODES, ids=lambda part: getattr(part, "label", getattr(part, "name", None))
-)
+@pytest.mark.parametrize(("operation", "mode"), MODES, ids=label)
 def test_requests_made_from_the_document(
-    operation: schemathesis.APIOperation[Any, Any, Any, Any],
+    operation: Operation,
     mode: GenerationMode,
     server: ThreadedServer,
     session: requests.Session,
 ) -> None:
-    load_all_checks()
-    statuses = set[int]()
-
-    @hypothesis.seed(SEED)
-    @hypothesis.settings(
-        max_examples=60 if operation.body or operation.query else 5,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
-    def run(case: schemathesis.Case[Any]) -> None:
-        answer = case.call(base_url=f"http://127.0.0.1:{server.port}", session=session, timeout=15)
-        statuses.add(answer.status_code)
-        case.validate_response(answer, checks=CHECKS)
-
-    run()
+    statuses = statuses_of(operation, mode, server.port, session, 60 if operation.body or operation.query else 5)
     assert statuses

@@ -19,7 +19,7 @@ from aggregates.queries import Query, TooManyRows, Unanswerable
 from dashboard.api import router
 from ingest.registry import DerivedMetric, MetricDefinition, Registry
 from ingest.series import Kind
-from tests.builders import TOPIC_ID
+from tests.builders import TOPIC_ID, give_up
 from tests.raw_events import Raw, Sent, expected
 
 NOON = 1_795_435_200
@@ -287,7 +287,7 @@ def test_the_ledger_shows_what_does_not_add_up(raw: Raw) -> None:
     with raw.store.writing() as connection:
         connection.execute("INSERT INTO ledger VALUES ('paid', ?, 1, 0, 0)", [NOON])
         connection.execute("INSERT INTO undecodable VALUES ('t', 0, 7, ?, 'torn')", [1000 * NOON])
-    raw.store.accept_loss(TOPIC_ID, 0, 90, 1000 * NOON)
+    give_up(raw.store, 90, 1000 * NOON)
     found = raw.model.ledger(LedgerQuery("paid", 1000 * NOON, 1000 * (NOON + 60)))
     assert not found.total.exact
     assert [(one.offset, one.reason) for one in found.undecodable] == [(7, "torn")]

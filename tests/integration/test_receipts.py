@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from dashboard.receipts import receipts_router
 from ingest.log import LogError
 from tests.asked import NOON, NOON_MS, Board
-from tests.builders import TOPIC_ID, Event
+from tests.builders import TOPIC_ID, Event, give_up
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_record_the_log_has_forgotten(found: Board) -> None:
 def test_a_record_that_was_given_up(found: Board) -> None:
     found.add(order(5, 1.0))
     found.add(order(5, 1.0), apply=False)
-    found.store.accept_loss(TOPIC_ID, 0, 2, NOON_MS)
+    give_up(found.store, 2, NOON_MS)
     receipt = get(found, "0:1")
     assert (receipt["applied"], receipt["lost"]) == (False, True)
 

@@ -16,7 +16,7 @@ from aggregates.queries import Query
 from aggregates.readmodel import ReadModel
 from aggregates.store import MissingDeltas, Store
 from ingest.registry import Registry
-from tests.builders import TOPIC_ID, Event, inputs_of, log_records, rollup_of
+from tests.builders import TOPIC_ID, Event, give_up, inputs_of, log_records, rollup_of
 from tests.level_reader import ids_of, read, repeated
 
 HOUR = 1_795_428_000
@@ -132,7 +132,7 @@ def test_a_loss_is_gone_past_on_a_persons_word_and_listed(tmp_path: Path) -> Non
     store.apply(inputs_of([first]))
     with pytest.raises(MissingDeltas):
         store.apply(inputs_of([third], 2))
-    store.accept_loss(TOPIC_ID, 0, 2, 7)
+    give_up(store, 2, 7)
     assert store.apply(inputs_of([second, third], 1)) == 2
     with store.reader() as cursor:
         assert cursor.execute("FROM lost").fetchall() == [(TOPIC_ID, 0, 1, 2, 7)]
